@@ -1,0 +1,250 @@
+"""What the phone asks of media, and what media answers.
+
+One media engine serves all calls. It is a machine, a child of the softphone, injected by whoever builds the phone, so
+that the core needs neither numpy nor a codec. Its rows are *sessions*: a call has one for each early dialog. SIP code
+holds a `SessionId` and nothing else of it.
+
+Audio crosses this boundary as numpy arrays of int16, mono, shape `(samples,)`; the core never looks inside, so it
+names them `Samples`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NewType, Protocol, TypeAlias
+
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, SendDatagram
+from sansio_sip.sdp.model import SessionDescription
+
+__all__ = [
+    "AudioAvailable",
+    "DtmfReceived",
+    "IceState",
+    "LocalDescription",
+    "MediaConnected",
+    "MediaDisconnected",
+    "MediaFailed",
+    "MediaOptions",
+    "MediaOutput",
+    "MediaPlane",
+    "MediaProfile",
+    "MediaStatistics",
+    "Samples",
+    "SessionId",
+    "TonesSent",
+]
+
+SessionId = NewType("SessionId", str)
+
+Samples: TypeAlias = Any
+"""A numpy array of int16, shape (samples,), mono."""
+
+
+class MediaProfile(Enum):
+    """How media is carried and protected."""
+
+    WEBRTC = "webrtc"  # ICE, DTLS-SRTP, rtcp-mux; UDP/TLS/RTP/SAVPF
+    RTP = "rtp"  # plain RTP/AVP, only where it was asked for
+
+
+@dataclass(frozen=True, slots=True)
+class MediaOptions:
+    """What a session may do.
+
+    Attributes:
+        profiles: those we accept in an offer; the first is the one we offer. An offer of another profile is refused (488).
+        codecs: names in order of preference, of `opus`, `pcmu`, `pcma`; `telephone-event` is always added.
+        bind: local IP addresses to take media on, one socket each; the first is the default candidate.
+        dscp: code point of RTP packets; 46 is expedited forwarding.
+        disconnect_timeout: seconds without any consent answer or packet after which media counts as lost.
+    """
+
+    profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
+    codecs: tuple[str, ...] = ("opus", "pcmu", "pcma")
+    bind: tuple[str, ...] = ("127.0.0.1",)
+    dscp: int = 46
+    disconnect_timeout: float = 30.0
+
+
+class IceState(Enum):
+    """RFC 8445 and the W3C's iceConnectionState."""
+
+    NEW = "new"
+    CHECKING = "checking"
+    CONNECTED = "connected"
+    COMPLETED = "completed"
+    DISCONNECTED = "disconnected"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaStatistics:
+    """A snapshot of one session. Counters start at 0 when the session is opened. Times in ms, None: not known yet.
+
+    Attributes:
+        codec: name in use (`opus`, `PCMU`), or "".
+        protection: `DTLS-SRTP`, or `none`.
+        local, remote: the transport addresses in use.
+        packets_lost: packets that the peer sent and we never got (RFC 3550 section A.3), not below 0.
+        jitter_ms: interarrival jitter of what we receive (RFC 3550 section A.8).
+        rtt_ms: round trip from RTCP (RFC 3550 section 6.4.1), else from ICE consent checks.
+        remote_lost, remote_jitter_ms: what the peer reports of our packets.
+        setup_ms: open_session to the first moment media could flow; ice_ms and dtls_ms are parts of it.
+        concealed: frames played out that had to be made up. discarded: packets that came too late or twice.
+        rejected: datagrams that failed a check (authentication, replay, malformed, unknown source), by cause.
+    """
+
+    codec: str = ""
+    protection: str = "none"
+    local: Address | None = None
+    remote: Address | None = None
+    packets_sent: int = 0
+    packets_received: int = 0
+    octets_sent: int = 0
+    octets_received: int = 0
+    packets_lost: int = 0
+    jitter_ms: float = 0.0
+    rtt_ms: float | None = None
+    remote_lost: int | None = None
+    remote_jitter_ms: float | None = None
+    ice_ms: float | None = None
+    dtls_ms: float | None = None
+    setup_ms: float | None = None
+    concealed: int = 0
+    discarded: int = 0
+    rejected: tuple[tuple[str, int], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDescription:
+    """Our offer or answer is ready to be sent."""
+
+    session: SessionId
+    description: SessionDescription
+
+
+@dataclass(frozen=True, slots=True)
+class MediaConnected:
+    """Packets can flow both ways: at once for plain RTP, after ICE and DTLS for WebRTC; again after a rebind."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class MediaDisconnected:
+    """Nothing has arrived for a while, or consent was lost; `MediaConnected` follows if it comes back."""
+
+    session: SessionId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFailed:
+    """The session cannot go on.
+
+    `status` is the SIP answer that fits (488 when nothing in the offer suits us, 500 when no socket could be opened).
+    """
+
+    session: SessionId
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfReceived:
+    """A key was pressed at the far end, reported once, when its end is certain. `duration_ms` is the RFC 4733 duration."""
+
+    session: SessionId
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TonesSent:
+    """All digits given to `send_dtmf` have left."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class AudioAvailable:
+    """These sessions have decoded audio to read. At most one a tick, and none more for a session until it was read."""
+
+    sessions: tuple[SessionId, ...]
+
+
+MediaOutput: TypeAlias = (
+    OpenDatagram
+    | SendDatagram
+    | CloseFlow
+    | LocalDescription
+    | MediaConnected
+    | MediaDisconnected
+    | MediaFailed
+    | DtmfReceived
+    | TonesSent
+    | AudioAvailable
+)
+
+
+class MediaPlane(Protocol):
+    """The machine that carries audio. Commands on an unknown session raise `LocalProtocolError`; inputs ignore it.
+
+    Offer and answer may be repeated in a session (hold, restart): each `create_offer` gives a `LocalDescription` with a
+    higher version in its `o=` line.
+    """
+
+    def open_session(self, session: SessionId, options: MediaOptions, *, now: float) -> None:
+        """Opens sockets (`OpenDatagram`) for a new session."""
+
+    def create_offer(self, session: SessionId, *, direction: str = "sendrecv", now: float) -> None:
+        """Gives `LocalDescription` once local candidates are known."""
+
+    def apply_offer(
+        self, session: SessionId, offer: SessionDescription, *, direction: str = "sendrecv", now: float
+    ) -> None:
+        """Takes the peer's offer. Gives `LocalDescription` with our answer, or `MediaFailed` (488)."""
+
+    def apply_answer(self, session: SessionId, answer: SessionDescription, *, now: float) -> None:
+        """Takes the peer's answer to our last offer. `MediaFailed` when it does not fit."""
+
+    def rebind(self, session: SessionId, bind: tuple[str, ...], *, now: float) -> None:
+        """Takes new local addresses; the next offer restarts ICE."""
+
+    def close_session(self, session: SessionId, *, now: float) -> None:
+        """Sends RTCP BYE, closes the sockets, forgets the session."""
+
+    def set_muted(self, session: SessionId, muted: bool, *, now: float) -> None:
+        """Muted: silence is sent in place of audio, at the same pace."""
+
+    def write_audio(self, session: SessionId, samples: Samples, rate: int, *, now: float) -> int:
+        """Queues audio to send, at any rate in Hz. Returns how many samples were taken: the queue is bounded."""
+
+    def audio_queued(self, session: SessionId) -> float:
+        """Seconds of written audio that have not left yet."""
+
+    def flush_audio(self, session: SessionId, *, now: float) -> float:
+        """Drops written audio that has not left; returns the seconds dropped."""
+
+    def read_audio(self, session: SessionId, rate: int) -> Samples:
+        """Takes all audio decoded and not read yet, at `rate` Hz. The queue is bounded, drop-oldest."""
+
+    def send_dtmf(self, session: SessionId, digits: str, *, duration_ms: int = 100, gap_ms: int = 70, now: float) -> None:
+        """Queues RFC 4733 events; `,` is a pause of 2 s. Raises `LocalProtocolError` if none were negotiated."""
+
+    def statistics(self, session: SessionId) -> MediaStatistics: ...
+
+    def flow_opened(self, flow: FlowId, local: Address, *, now: float) -> None: ...
+
+    def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None: ...
+
+    def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None: ...
+
+    def handle_timeout(self, *, now: float) -> None: ...
+
+    def next_timeout(self) -> float | None: ...
+
+    def poll_output(self) -> MediaOutput | None: ...
+
+    def outputs(self) -> Iterator[MediaOutput]: ...
