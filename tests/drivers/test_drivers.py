@@ -1,0 +1,222 @@
+"""What both drivers must do, run on both: one body a test.
+
+Sockets are real and on loopback; where a test is about time alone, time is virtual.
+"""
+
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from echo import Echo, Found, Heard, Lost, Opened, Rang
+from runtimes import RUNTIMES
+
+from sansio_sip.effects import Address, FlowId, OpenDatagram, SendDatagram, SendStream
+
+pytestmark = pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda runtime: runtime.name)
+
+# Far longer than anything here takes: it turns a hang into a failure.
+PATIENCE = 10.0
+
+
+class Observer:
+    """Collects what a machine says, and wakes whoever waits for a part of it."""
+
+    def __init__(self, runtime: Any) -> None:
+        self.seen: list[Any] = []
+        self._runtime = runtime
+        self._bell = runtime.Event()
+
+    def __call__(self, event: Any) -> None:
+        self.seen.append(event)
+        self._bell.set()
+        self._bell = self._runtime.Event()
+
+    async def until(self, condition: Callable[[Any], bool]) -> Any:
+        async def wait() -> Any:
+            while not (found := [event for event in self.seen if condition(event)]):
+                await self._bell.wait()
+            return found[0]
+
+        return await self._runtime.within(PATIENCE, wait)
+
+
+@asynccontextmanager
+async def running(runtime: Any) -> AsyncIterator[tuple[Echo, Any, Observer]]:
+    machine, observer = Echo(), Observer(runtime)
+    async with runtime.driver.open_driver(machine, observer) as driver:
+        yield machine, driver, observer
+
+
+def of(kind: type, **fields: object) -> Callable[[Any], bool]:
+    return lambda event: isinstance(event, kind) and all(getattr(event, key) == value for key, value in fields.items())
+
+
+def test_the_machine_is_told_the_addresses_of_this_host_at_the_start(runtime: Any) -> None:
+    async def main() -> None:
+        async with running(runtime) as (machine, _, _observer):
+            assert "127.0.0.1" in machine.addresses
+
+    runtime.run(main)
+
+
+def test_a_datagram_goes_there_and_back(runtime: Any) -> None:
+    async def main() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            driver.feed(machine.open_datagram, "echo")
+            driver.feed(machine.open_datagram, "mine")
+            there = (await observer.until(of(Opened, flow="echo"))).local
+            await observer.until(of(Opened, flow="mine"))
+            for _ in range(100):
+                driver.feed(machine.do, SendDatagram(FlowId("mine"), b"hello", there))
+            await observer.until(of(Heard, flow="mine", data=b"hello"))
+            driver.feed(machine.do, SendDatagram(FlowId("mine"), b"last", there))
+            await observer.until(of(Heard, flow="mine", data=b"last"))
+            assert observer.seen.count(Heard(FlowId("mine"), b"hello")) == 100
+
+    runtime.run(main)
+
+
+def test_a_stream_goes_there_and_back_and_its_end_is_told(runtime: Any) -> None:
+    async def main() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            driver.feed(machine.listen, "echo")
+            there = (await observer.until(of(Opened, flow="echo"))).local
+            driver.feed(machine.connect, "mine", there)
+            await observer.until(of(Opened, flow="mine", remote=there))
+            await observer.until(of(Opened, flow="echo#1"))
+            payload = bytes(range(256)) * 1000
+            driver.feed(machine.do, SendStream(FlowId("mine"), payload))
+
+            def all_back(_: Any) -> bool:
+                return b"".join(e.data for e in observer.seen if of(Heard, flow="mine")(e)) == payload
+
+            await observer.until(all_back)
+            driver.feed(machine.close, FlowId("mine"))
+            await observer.until(of(Lost, flow="echo#1"))
+            assert Heard(FlowId("echo#1"), b"") in observer.seen
+            assert not any(of(Lost, flow="mine")(event) for event in observer.seen)
+
+    runtime.run(main)
+
+
+def test_what_was_written_leaves_before_the_flow_closes(runtime: Any) -> None:
+    async def main() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            driver.feed(machine.listen, "server")
+            there = (await observer.until(of(Opened, flow="server"))).local
+            async with running(runtime) as (client, client_driver, client_observer):
+                client_driver.feed(client.connect, "mine", there)
+                await client_observer.until(of(Opened, flow="mine"))
+                client_driver.feed(client.do, SendStream(FlowId("mine"), b"BYE"))
+            await observer.until(of(Heard, flow="server#1", data=b"BYE"))
+
+    runtime.run(main)
+
+
+def test_a_refused_connection_is_a_lost_flow_with_a_reason(runtime: Any) -> None:
+    async def main() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            driver.feed(machine.listen, "gone")
+            there = (await observer.until(of(Opened, flow="gone"))).local
+            driver.feed(machine.close, FlowId("gone"))
+            driver.feed(machine.connect, "mine", there)
+            lost = await observer.until(of(Lost, flow="mine"))
+            assert "refused" in lost.reason.lower()
+
+    runtime.run(main)
+
+
+def test_an_address_in_use_is_a_lost_flow_with_a_reason(runtime: Any) -> None:
+    async def main() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            driver.feed(machine.open_datagram, "first")
+            there = (await observer.until(of(Opened, flow="first"))).local
+            driver.feed(machine.do, OpenDatagram(FlowId("second"), there))
+            lost = await observer.until(of(Lost, flow="second"))
+            assert "in use" in lost.reason
+
+    runtime.run(main)
+
+
+def test_a_name_is_resolved(runtime: Any) -> None:
+    async def main() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            driver.feed(machine.resolve, "localhost")
+            found = await observer.until(of(Found))
+            assert {address.host for address in found.addresses} & {"127.0.0.1", "::1"}
+            assert all(address.port == 0 for address in found.addresses)
+
+    runtime.run(main)
+
+
+def test_timers_fire_when_due_in_virtual_time(runtime: Any) -> None:
+    async def main() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            for delay in (3600.0, 0.5, 0.0):
+                observer.seen.clear()
+                begin = driver.now()
+                driver.feed(machine.alarm, delay)
+                await runtime.sleep(delay + 1.0)  # virtual
+                assert [type(event) for event in observer.seen] == [Rang]
+                assert 0 <= observer.seen[0].late < 0.001
+                assert driver.now() - begin == pytest.approx(delay + 1.0, abs=0.001)
+
+    runtime.run(main, virtual=True)
+
+
+def test_an_earlier_deadline_replaces_a_later_one(runtime: Any) -> None:
+    async def main() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            begin = driver.now()
+            driver.feed(machine.alarm, 1000.0)
+            driver.feed(machine.alarm, 1.0)
+            await runtime.sleep(2.0)  # virtual
+            assert [type(event) for event in observer.seen] == [Rang]
+            assert driver.now() - begin == pytest.approx(2.0, abs=0.001)
+
+    runtime.run(main, virtual=True)
+
+
+def test_a_fault_of_the_machine_is_raised_from_finished(runtime: Any) -> None:
+    async def main() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            driver.feed(machine.open_datagram, "mine")
+            here = (await observer.until(of(Opened, flow="mine"))).local
+            driver.feed(machine.do, SendDatagram(FlowId("mine"), b"explode", here))
+            with pytest.raises(RuntimeError, match="a fault of the machine"):
+                await runtime.within(PATIENCE, driver.finished)
+
+    runtime.run(main)
+
+
+def test_another_thread_may_give_a_command_through_call_soon(runtime: Any) -> None:
+    async def main() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            thread = threading.Thread(target=driver.call_soon, args=(machine.open_datagram, "mine"))
+            thread.start()
+            await observer.until(of(Opened, flow="mine"))
+            thread.join()
+
+    runtime.run(main)
+
+
+def test_leaving_the_block_closes_every_socket(runtime: Any) -> None:
+    addresses: list[Address] = []
+
+    async def main() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            driver.feed(machine.open_datagram, "mine")
+            addresses.append((await observer.until(of(Opened, flow="mine"))).local)
+            driver.feed(machine.listen, "server")
+            await observer.until(of(Opened, flow="server"))
+
+    runtime.run(main)
+
+    async def again() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            driver.feed(machine.do, OpenDatagram(FlowId("mine"), addresses[0]))
+            await observer.until(of(Opened, flow="mine", local=addresses[0]))
+
+    runtime.run(again)
