@@ -184,9 +184,10 @@ class Oracle(Protocol):
     ) -> T:
         """What `compute` gives. `inputs` are what it depends on; a replay checks that they are the same.
 
-        Both are limited to None, bool, int, float, str, bytes, `Enum`s, tuples, frozen dataclasses of these, and numpy arrays.
-        `Private` octets among the inputs count by their length unless the trace is a full one. A `Secret` is never an input.
-        A result with disclosure OPAQUE may be `bytes`, a dataclass or a tuple that holds `Opaque` octets: only those are left out.
+        Both are limited to None, bool, int, float, str, bytes, `Enum`s, tuples, frozen dataclasses of these, and
+        numpy arrays. `Private` octets among the inputs count by their length unless the trace is a full one. A
+        `Secret` is never an input. A result with disclosure OPAQUE may be octets, a dataclass or a tuple that holds
+        `Opaque` octets: only those are left out.
         """
 
 

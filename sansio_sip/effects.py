@@ -100,7 +100,7 @@ class OpenDatagram:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Accept TCP streams at `bind`. `flow_opened(listener, ...)` reports the bound address, `flow_accepted` each stream."""
+    """Accept TCP streams at `bind`. `flow_opened(listener, ...)` reports the address, `flow_accepted` each stream."""
 
     listener: FlowId
     bind: Address

@@ -52,7 +52,14 @@ class RootMachine(Machine[OutputT_co], Protocol[OutputT_co]):
         """`OpenStream`, `OpenDatagram` or `Listen` has succeeded. `local` is the address in use."""
 
     def flow_accepted(
-        self, listener: FlowId, flow: FlowId, local: Address, remote: Address, peer: TlsPeer | None = None, *, now: float
+        self,
+        listener: FlowId,
+        flow: FlowId,
+        local: Address,
+        remote: Address,
+        peer: TlsPeer | None = None,
+        *,
+        now: float,
     ) -> None:
         """A stream came in at a listener."""
 

@@ -230,7 +230,9 @@ class MediaPlane(Protocol):
     def read_audio(self, session: SessionId, rate: int) -> Samples:
         """Takes all audio decoded and not read yet, at `rate` Hz. The queue is bounded, drop-oldest."""
 
-    def send_dtmf(self, session: SessionId, digits: str, *, duration_ms: int = 100, gap_ms: int = 70, now: float) -> None:
+    def send_dtmf(
+        self, session: SessionId, digits: str, *, duration_ms: int = 100, gap_ms: int = 70, now: float
+    ) -> None:
         """Queues RFC 4733 events; `,` is a pause of 2 s. Raises `LocalProtocolError` if none were negotiated."""
 
     def statistics(self, session: SessionId) -> MediaStatistics: ...

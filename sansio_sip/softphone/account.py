@@ -1,0 +1,336 @@
+"""One account of the phone: a signalling connection, and the user agent that speaks over it.
+
+Theory of operation
+-------------------
+`Account` joins two machines that know nothing of each other. The connection says when a flow is up, down, or has a
+message; the user agent says what to send. What the account adds is the meaning of *login*: connect if need be, have
+the user agent register, and give up when the server does not answer in time. After a login has succeeded the
+connection is kept alive for good, and the user agent registers anew on each new flow, in silence.
+
+    IDLE --login--> LOGGING_IN --Registered--> LOGGED_IN --logout--> LOGGING_OUT --Unregistered--> IDLE
+                        |  failure, or nobody answers in time
+                        +--> IDLE
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias, assert_never
+
+from sansio_sip.connection import (
+    ConnectionFailed,
+    ConnectionLost,
+    ConnectionOpened,
+    MessageArrived,
+    SignallingConnection,
+)
+from sansio_sip.context import Context
+from sansio_sip.effects import (
+    Address,
+    CloseFlow,
+    Effect,
+    FlowId,
+    OpenDatagram,
+    OpenStream,
+    Resolve,
+    SendDatagram,
+    SendStream,
+    TlsPeer,
+)
+from sansio_sip.errors import LocalProtocolError, ParseError
+from sansio_sip.machine import Outbox
+from sansio_sip.sip.parser import parse_message
+from sansio_sip.sip.transport import Hop
+from sansio_sip.sip.user_agent import (
+    AccountConfig,
+    CallAccepted,
+    CallConfirmed,
+    CallEnded,
+    CallProgress,
+    IncomingCall,
+    InfoReceived,
+    Registered,
+    RegistrationFailed,
+    ReofferReceived,
+    SendMessage,
+    Unregistered,
+    UserAgent,
+)
+from sansio_sip.timers import TimerSet
+
+from .call_info import AccountId
+from .options import AccountOptions
+
+__all__ = ["Account", "AccountOutput", "AccountState", "Down", "LoggedIn", "LoggedOut", "LoginRefused", "Up"]
+
+
+class AccountState(Enum):
+    IDLE = "idle"
+    LOGGING_IN = "logging in"
+    LOGGED_IN = "logged in"
+    LOGGING_OUT = "logging out"
+
+
+class Timer(Enum):
+    LOGIN = "login"  # the server has not answered
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """The first binding after `login`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRefused:
+    """`status` is 0 where no server answered."""
+
+    cause: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedOut:
+    """The binding is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """The signalling flow is usable."""
+
+    hop: Hop
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The signalling flow is gone, or could not be opened. `retry_in`: seconds, None when nobody tries again."""
+
+    code: int
+    reason: str
+    was_up: bool
+    retry_in: float | None
+
+
+CallOutput: TypeAlias = (
+    IncomingCall | CallProgress | CallAccepted | CallConfirmed | CallEnded | InfoReceived | ReofferReceived
+)
+AccountOutput: TypeAlias = Effect | CallOutput | LoggedIn | LoginRefused | LoggedOut | Up | Down
+
+
+class Account:
+    """The machine of one account."""
+
+    def __init__(self, context: Context, account: AccountId, options: AccountOptions) -> None:
+        self.id = account
+        self.options = options
+        self.state = AccountState.IDLE
+        uri = options.uri()
+        self.servers = options.server_urls()
+        self._context = context
+        self._outbox: Outbox[AccountOutput] = Outbox()
+        self._timers: TimerSet[Timer] = TimerSet()
+        self._connection = SignallingConnection(
+            context,
+            account,
+            self.servers,
+            bind=options.bind,
+            ca_file=options.ca_file,
+            tls_verify=options.tls_verify,
+        )
+        self._connection_failures = 0
+        self._last_failure = ""
+        self.hop: Hop | None = None
+        self.user_agent = UserAgent(
+            context,
+            AccountConfig(
+                address=uri,
+                username=options.username or uri.user or "",
+                password=options.password,
+                display_name=options.display_name,
+                expires=options.expires,
+                instance=f"urn:uuid:{context.entropy.uuid('instance')}",
+            ),
+        )
+
+    # Commands
+
+    def connect(self, *, now: float) -> None:
+        """Opens the signalling flow without registering. Harmless when it is open or on its way."""
+        self._connection.connect(now=now)
+        self._drain(now)
+
+    def login(self, *, now: float) -> None:
+        """Connects and registers. Gives `LoggedIn` or `LoginRefused`."""
+        if not self.servers:
+            raise LocalProtocolError("cannot log in: the account has no server; give one in AccountOptions.servers")
+        if self.state in (AccountState.LOGGING_IN, AccountState.LOGGED_IN):
+            raise LocalProtocolError(f"cannot log in: account {self.id} is {self.state.value}; log out first")
+        self.state = AccountState.LOGGING_IN
+        self._connection_failures = 0
+        self._timers.arm(Timer.LOGIN, now + self.options.login_timeout)
+        self._connection.connect(now=now)
+        self.user_agent.register(now=now)
+        self._drain(now)
+
+    def logout(self, *, now: float) -> None:
+        """Un-registers. Gives `LoggedOut`, at once when there is no flow to say it on."""
+        if self.state not in (AccountState.LOGGED_IN, AccountState.LOGGING_IN):
+            raise LocalProtocolError(f"cannot log out: account {self.id} is {self.state.value}; log in first")
+        self._timers.cancel(Timer.LOGIN)
+        self.state = AccountState.LOGGING_OUT
+        if self.hop is None:
+            self._connection.close(now=now)
+            self._logged_out()
+        else:
+            self.user_agent.unregister(now=now)
+        self._drain(now)
+
+    def close(self, *, now: float) -> None:
+        """Closes the flow. What should have been said on it (BYE, un-REGISTER) must have been said before."""
+        self._timers.clear()
+        self.state = AccountState.IDLE
+        self.hop = None
+        self._connection.close(now=now)
+        self._drain(now)
+
+    def touched(self, *, now: float) -> None:
+        """To be called after a command was given to `user_agent` directly."""
+        self._drain(now)
+
+    # Inputs
+
+    def flow_opened(
+        self, flow: FlowId, local: Address, remote: Address | None, peer: TlsPeer | None, *, now: float
+    ) -> None:
+        self._connection.flow_opened(flow, local, remote, peer, now=now)
+        self._drain(now)
+
+    def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
+        self._connection.flow_lost(flow, reason, now=now)
+        self._drain(now)
+
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
+        self._connection.receive_stream(flow, data, now=now)
+        self._drain(now)
+
+    def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
+        self._connection.receive_datagram(flow, data, source, now=now)
+        self._drain(now)
+
+    def resolved(self, query: int, addresses: tuple[Address, ...], *, now: float) -> None:
+        self._connection.resolved(query, addresses, now=now)
+        self._drain(now)
+
+    def handle_timeout(self, *, now: float) -> None:
+        for timer in self._timers.due(now):
+            match timer:
+                case Timer.LOGIN:
+                    self._refuse_login(self._last_failure or "Request Timeout", 0, now)
+                case _:
+                    assert_never(timer)
+        self._connection.handle_timeout(now=now)
+        self.user_agent.handle_timeout(now=now)
+        self._drain(now)
+
+    def next_timeout(self) -> float | None:
+        deadlines = (self._timers.next(), self._connection.next_timeout(), self.user_agent.next_timeout())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def poll_output(self) -> AccountOutput | None:
+        return self._outbox.poll()
+
+    def outputs(self) -> Iterator[AccountOutput]:
+        return self._outbox.drain()
+
+    # Children
+
+    def _drain(self, now: float) -> None:
+        """Each child may have been touched by the other's output, so go round until both are silent."""
+        while True:
+            output = self._connection.poll_output()
+            if output is not None:
+                self._on_connection_output(output, now)
+                continue
+            said = self.user_agent.poll_output()
+            if said is None:
+                return
+            self._on_user_agent_output(said, now)
+
+    def _on_connection_output(
+        self,
+        output: Effect | ConnectionOpened | ConnectionLost | ConnectionFailed | MessageArrived,
+        now: float,
+    ) -> None:
+        match output:
+            case ConnectionOpened():
+                self.hop = output.hop
+                self._last_failure = ""
+                self._outbox.put(Up(output.hop))
+                self.user_agent.flow_ready(output.hop, now=now)
+            case MessageArrived():
+                try:
+                    message = parse_message(output.data)
+                except ParseError as error:
+                    self.user_agent.receive_malformed(output.data, error, output.hop, now=now)
+                else:
+                    self.user_agent.receive_message(message, output.hop, now=now)
+            case ConnectionLost():
+                self.hop = None
+                self._outbox.put(Down(output.code, output.reason, True, output.retry_in))
+                self.user_agent.flow_lost(output.reason, now=now)
+                if self.state is AccountState.LOGGING_OUT:
+                    self._logged_out()
+            case ConnectionFailed():
+                self._last_failure = "Connection Error"
+                self._connection_failures += 1
+                self._outbox.put(Down(1006, output.reason, False, output.retry_in))
+                # Each server has had its turn: whoever waits for a login should hear of it now.
+                if self.state is AccountState.LOGGING_IN and self._connection_failures >= len(self.servers):
+                    self._refuse_login("Connection Error", 0, now)
+            case OpenStream() | OpenDatagram() | SendStream() | SendDatagram() | CloseFlow() | Resolve():
+                self._outbox.put(output)
+            case _:
+                raise AssertionError(output)
+
+    def _on_user_agent_output(
+        self, output: SendMessage | Registered | RegistrationFailed | Unregistered | CallOutput, now: float
+    ) -> None:
+        match output:
+            case SendMessage():
+                if self.hop is not None:
+                    self._connection.send(output.data, output.hop.address, now=now)
+            case Registered():
+                if self.state is AccountState.LOGGING_IN:
+                    self.state = AccountState.LOGGED_IN
+                    self._timers.cancel(Timer.LOGIN)
+                    self._outbox.put(LoggedIn())
+            case RegistrationFailed():
+                # After a login has succeeded the user agent goes on trying by itself.
+                if self.state is AccountState.LOGGING_IN and not (output.status == 0 and self.hop is None):
+                    self._refuse_login(output.cause, output.status, now)
+            case Unregistered():
+                if self.state is AccountState.LOGGING_OUT:
+                    self._logged_out()
+            case (
+                IncomingCall()
+                | CallProgress()
+                | CallAccepted()
+                | CallConfirmed()
+                | CallEnded()
+                | InfoReceived()
+                | ReofferReceived()
+            ):
+                self._outbox.put(output)
+            case _:
+                assert_never(output)
+
+    def _refuse_login(self, cause: str, status: int, now: float) -> None:
+        self.state = AccountState.IDLE
+        self._timers.cancel(Timer.LOGIN)
+        self.hop = None
+        self._connection.close(now=now)
+        self.user_agent.flow_lost(cause, now=now)
+        self._outbox.put(LoginRefused(cause, status))
+
+    def _logged_out(self) -> None:
+        self.state = AccountState.IDLE
+        self._outbox.put(LoggedOut())

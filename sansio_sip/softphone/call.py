@@ -1,0 +1,110 @@
+"""One call of the phone, as a row: which account and media sessions it has, and what may be told of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from sansio_sip.sip.user_agent import CallEnd, CallId, EndKind
+
+from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid
+from .media_plane import SessionId
+
+__all__ = ["LOCAL_CODES", "Call", "end_state", "visible_headers"]
+
+# What the reference gives as `code` for an end on our side (its table of local causes). Every other cause has
+# a SIP status, so that `code` is an int always.
+LOCAL_CODES: Mapping[str, int] = MappingProxyType(
+    {"No Answer": 3000, "Canceled": 1000, "Rejected": 3020, "Terminated": 11001, "Ignored": 11002}
+)
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class Call:
+    """A call from its first breath to its end. Held by the softphone alone; programs see `info`.
+
+    Attributes:
+        sip: the user agent's name for it; None until the INVITE can be sent.
+        session: its media session; None for an incoming call that was not answered yet.
+        offer: what the INVITE brought: SDP to be answered.
+        answered_early: the To-tag whose answer in a provisional response has been applied.
+        hangup_asked: hung up before the INVITE could leave.
+    """
+
+    uuid: CallUuid
+    account: AccountId
+    direction: CallDirection
+    src: str
+    dest: str
+    sip: CallId | None = None
+    session: SessionId | None = None
+    state: CallState = CallState.INITIALIZED
+    extra_headers: Mapping[str, str] = _NO_HEADERS
+    sip_headers: tuple[tuple[str, str], ...] = ()
+    offer: bytes | None = None
+    delayed_offer: bool = False
+    answering: bool = False
+    reoffered: bool = False
+    answer_applied: bool = False
+    muted: bool = False
+    ended: bool = False
+    failure: str = ""
+    reason: str = "none"
+    protocol: str = "none"
+    code: int = -1
+    originator: str = "local"
+    stir_shaken_state: str = "Not_applicable"
+    started_at: float = 0.0
+    answered_at: float | None = None
+    waiting_audio: list[tuple[object, int]] = field(default_factory=list)
+
+    @property
+    def info(self) -> CallInfo:
+        return CallInfo(
+            call_uuid=self.uuid,
+            direction=self.direction,
+            src=self.src,
+            dest=self.dest,
+            state=self.state,
+            extra_headers=self.extra_headers,
+            reason=self.reason,
+            protocol=self.protocol,
+            code=self.code,
+            originator=self.originator,
+            stir_shaken_state=self.stir_shaken_state,
+        )
+
+    def finish(self, end: CallEnd) -> None:
+        """Takes down how the call ended."""
+        self.state = end_state(self.state, end)
+        self.originator = end.by
+        cause = self.failure or end.cause
+        if end.by == "remote" and end.reason is not None:
+            self.protocol = end.reason.protocol
+            self.reason = end.reason.text or cause
+            self.code = end.reason.cause if end.reason.cause is not None else end.status
+        elif end.by == "remote":
+            self.protocol, self.reason, self.code = "SIP", cause, end.status
+        else:
+            self.reason = cause
+            self.code = LOCAL_CODES.get(cause, end.status)
+        self.ended = True
+
+
+def end_state(state: CallState, end: CallEnd) -> CallState:
+    """The state in which a call ends: what it was, and how it went."""
+    if state is CallState.ANSWERED:
+        return CallState.ENDED
+    match end.how:
+        case EndKind.REJECTED:
+            return CallState.REJECTED
+        case EndKind.CANCELED:
+            return CallState.CANCELED
+        case _:
+            return CallState.FAILED
+
+
+def visible_headers(headers: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """The extra headers that a program is shown: those named `X-PH-...` (reference: extraHeaders)."""
+    return MappingProxyType({name: value for name, value in headers if name.lower().startswith("x-ph-")})

@@ -1,0 +1,308 @@
+"""Events of the phone: what a program is told.
+
+Each class has the reference's name without its `on`; `event.name` is the reference's spelling and `event.as_dict()` has
+the reference's keys. All are values: nothing in them changes later.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+from .call_info import AccountId, CallInfo, CallUuid, HangupInfo
+
+__all__ = [
+    "AudioReady",
+    "CallAnswered",
+    "CallFailed",
+    "CallRemoteRinging",
+    "CallTerminated",
+    "Calling",
+    "Closed",
+    "ConnectionChange",
+    "DtmfReceived",
+    "DtmfSent",
+    "Event",
+    "IncomingCall",
+    "IncomingCallCanceled",
+    "IncomingCallIgnored",
+    "LogLine",
+    "Login",
+    "LoginFailed",
+    "Logout",
+    "MediaConnected",
+    "MediaDisconnected",
+    "WebSocketConnected",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _OfAccount:
+    account: AccountId
+
+    name: ClassVar[str] = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class _OfCall(_OfAccount):
+    call_info: CallInfo
+
+    @property
+    def call(self) -> CallUuid:
+        """The call this is about."""
+        return self.call_info.call_uuid
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"callInfo": self.call_info.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class Login(_OfAccount):
+    """onLogin: the registrar has granted a binding. Once a login; a refresh is silent."""
+
+    name = "onLogin"
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFailed(_OfAccount):
+    """onLoginFailed.
+
+    Attributes:
+        cause: the reference's words (`Authentication Error`, `Request Timeout`, `Connection Error`...).
+        status: the SIP status behind it, 0 where none arrived.
+    """
+
+    cause: str
+    status: int = 0
+
+    name = "onLoginFailed"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"cause": self.cause}
+
+
+@dataclass(frozen=True, slots=True)
+class Logout(_OfAccount):
+    """onLogout: the binding is gone, on our wish."""
+
+    name = "onLogout"
+
+
+@dataclass(frozen=True, slots=True)
+class Calling(_OfCall):
+    """onCalling: an outgoing call has been started; nothing has been sent yet."""
+
+    name = "onCalling"
+
+
+@dataclass(frozen=True, slots=True)
+class CallRemoteRinging(_OfCall):
+    """onCallRemoteRinging: the first provisional answer of the far end."""
+
+    name = "onCallRemoteRinging"
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswered(_OfCall):
+    """onCallAnswered: the call is established."""
+
+    name = "onCallAnswered"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaConnected(_OfCall):
+    """onMediaConnected: audio can flow. It may come before the answer (early media), and again after an ICE restart."""
+
+    name = "onMediaConnected"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaDisconnected(_OfCall):
+    """Nothing arrives any more; the call is still up, and MediaConnected follows when audio is back."""
+
+    reason: str
+
+    name = "onMediaDisconnected"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"reason": self.reason, "callInfo": self.call_info.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class CallTerminated(_OfCall):
+    """onCallTerminated: an answered call has ended."""
+
+    hangup_info: HangupInfo
+
+    name = "onCallTerminated"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"hangupInfo": self.hangup_info.as_dict(), "callInfo": self.call_info.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed(_OfCall):
+    """onCallFailed: a call has ended before it was answered."""
+
+    cause: str
+
+    name = "onCallFailed"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"cause": self.cause, "callInfo": self.call_info.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCall(_OfCall):
+    """onIncomingCall: a call rings here.
+
+    Attributes:
+        caller_id: `user@host` of the caller, as the caller says.
+        caller_name: the caller's display name, or "".
+    """
+
+    caller_id: str
+    caller_name: str
+
+    name = "onIncomingCall"
+
+    @property
+    def extra_headers(self) -> Mapping[str, str]:
+        return self.call_info.extra_headers
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "callerID": self.caller_id,
+            "extraHeaders": dict(self.extra_headers),
+            "callInfo": self.call_info.as_dict(),
+            "callerName": self.caller_name,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCallCanceled(_OfCall):
+    """onIncomingCallCanceled: the caller gave up before we answered."""
+
+    name = "onIncomingCallCanceled"
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCallIgnored(_OfCall):
+    """onIncomingCallIgnored: it rings on for the caller, silently here."""
+
+    name = "onIncomingCallIgnored"
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfReceived(_OfCall):
+    """onDtmfReceived: a key was pressed at the far end. `duration` in ms."""
+
+    tone: str
+    duration: int
+
+    name = "onDtmfReceived"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"tone": self.tone, "duration": self.duration, "callInfo": self.call_info.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfSent(_OfCall):
+    """All digits asked for have left."""
+
+    name = "onDtmfSent"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionChange(_OfAccount):
+    """onConnectionChange: the signalling flow of an account has come or gone.
+
+    Attributes:
+        state: `connected` or `disconnected`.
+        event_code: for `disconnected`, a WebSocket close code (RFC 6455 section 7.4.1): 1006 where none was given.
+        event_reason: for people. reason: the reference's newer key for the same.
+    """
+
+    state: str
+    event_code: int | None = None
+    event_reason: str | None = None
+
+    name = "onConnectionChange"
+
+    def as_dict(self) -> dict[str, Any]:
+        if self.event_code is None:
+            return {"state": self.state}
+        return {
+            "state": self.state,
+            "eventCode": self.event_code,
+            "eventReason": self.event_reason,
+            "reason": self.event_reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketConnected(_OfAccount):
+    """onWebSocketConnected: the WebSocket is open; comes on each open."""
+
+    name = "onWebSocketConnected"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioReady:
+    """Decoded audio waits to be read from these calls. At most one a tick."""
+
+    calls: tuple[CallUuid, ...]
+
+    name: ClassVar[str] = "onAudioReady"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"calls": list(self.calls)}
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """Something worth a line in the log; a driver hands it to the logger `sansio_sip`. `level` as in `logging`."""
+
+    level: int
+    text: str
+
+    name: ClassVar[str] = "log"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"level": self.level, "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The phone has hung up, un-registered and closed its flows, or its deadline for that has passed."""
+
+    name: ClassVar[str] = "closed"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {}
+
+
+Event: TypeAlias = (
+    Login
+    | LoginFailed
+    | Logout
+    | Calling
+    | CallRemoteRinging
+    | CallAnswered
+    | MediaConnected
+    | MediaDisconnected
+    | CallTerminated
+    | CallFailed
+    | IncomingCall
+    | IncomingCallCanceled
+    | IncomingCallIgnored
+    | DtmfReceived
+    | DtmfSent
+    | ConnectionChange
+    | WebSocketConnected
+    | AudioReady
+    | LogLine
+    | Closed
+)

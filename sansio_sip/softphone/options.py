@@ -1,0 +1,111 @@
+"""What a phone and an account may be told. A bad value raises `ValueError` that names the field and what is allowed."""
+
+import re
+from dataclasses import dataclass, field
+
+from sansio_sip.connection import ServerUrl
+from sansio_sip.context import Secret
+from sansio_sip.effects import Address
+from sansio_sip.errors import ParseError
+from sansio_sip.sip.uri import SipUri, parse_uri
+
+from .media_plane import MediaProfile
+
+__all__ = ["AccountOptions", "SoftphoneOptions"]
+
+CODECS = ("opus", "pcmu", "pcma")
+
+# The reference's range for registrationRefreshTimer ends at a day; its lower end, 60 s, is left to `Options`.
+MIN_EXPIRES, MAX_EXPIRES = 5, 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class SoftphoneOptions:
+    """Of the phone as a whole.
+
+    Attributes:
+        close_timeout: seconds that `close` gives calls and registrations to end before it closes their flows.
+        max_calls: calls at one time, both directions; more are refused (486).
+    """
+
+    close_timeout: float = 2.0
+    max_calls: int = 1000
+
+    def __post_init__(self) -> None:
+        if not 0 < self.close_timeout <= 60:
+            raise ValueError(f"close_timeout is {self.close_timeout!r}: allowed are seconds over 0 up to 60")
+        if self.max_calls < 1:
+            raise ValueError(f"max_calls is {self.max_calls!r}: allowed is 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountOptions:
+    """One identity of the phone.
+
+    Attributes:
+        address: address of record, `sip:alice@example.com`; `sip:` may be left out.
+        password: for digest authentication.
+        username: digest user name where it is not the user part of the address.
+        servers: URLs of the signalling server in order of preference (`wss://`, `ws://`, `udp://`). Empty: peer to peer over UDP.
+        bind: local address and port of a UDP flow; the port is 0 for any.
+        display_name: shown to those we call.
+        expires: seconds asked for in REGISTER, 5 to 86400.
+        profiles: media profiles accepted; the first is offered. Plain RTP must be named to be allowed.
+        codecs: of `opus`, `pcmu`, `pcma`, in order of preference.
+        media_addresses: local IP addresses for media; empty: the one that signalling uses.
+        allow_multiple_incoming: False answers 486 to a call that comes while there is another.
+        login_timeout: seconds for a server to grant or refuse a login.
+        ca_file: PEM file with the authorities to trust for TLS; None: the system's.
+        tls_verify: False accepts any certificate. Never the default; each connection logs a warning.
+    """
+
+    address: str
+    password: Secret = field(default_factory=lambda: Secret(""))
+    username: str | None = None
+    servers: tuple[str, ...] = ()
+    bind: Address = Address("0.0.0.0", 0)
+    display_name: str | None = None
+    expires: int = 120
+    profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
+    codecs: tuple[str, ...] = CODECS
+    media_addresses: tuple[str, ...] = ()
+    allow_multiple_incoming: bool = False
+    login_timeout: float = 8.0
+    ca_file: str | None = None
+    tls_verify: bool = True
+
+    def __post_init__(self) -> None:
+        self.uri()
+        self.server_urls()
+        if not MIN_EXPIRES <= self.expires <= MAX_EXPIRES:
+            raise ValueError(f"expires is {self.expires!r}: allowed are {MIN_EXPIRES} to {MAX_EXPIRES} seconds")
+        if not 0 < self.login_timeout <= 120:
+            raise ValueError(f"login_timeout is {self.login_timeout!r}: allowed are seconds over 0 up to 120")
+        if not self.profiles:
+            raise ValueError("profiles is empty: allowed are one or more of MediaProfile")
+        if not self.codecs or any(codec not in CODECS for codec in self.codecs):
+            raise ValueError(f"codecs is {self.codecs!r}: allowed are one or more of {', '.join(CODECS)}")
+        if self.display_name is not None and re.search(r"[\r\n\0]", self.display_name):
+            raise ValueError("display_name holds a line break or NUL: allowed is one line of text")
+
+    def uri(self) -> SipUri:
+        """The address of record."""
+        text = self.address if re.match(r"(?i)sips?:", self.address) else f"sip:{self.address}"
+        try:
+            uri = parse_uri(text)
+        except ParseError as error:
+            raise ValueError(f"address is {self.address!r} ({error.reason}): allowed is sip:user@host") from None
+        if not isinstance(uri, SipUri) or uri.user is None:
+            raise ValueError(f"address is {self.address!r}: allowed is sip:user@host")
+        return uri
+
+    def server_urls(self) -> tuple[ServerUrl, ...]:
+        urls = []
+        for text in self.servers:
+            try:
+                urls.append(ServerUrl.parse(text))
+            except ParseError as error:
+                raise ValueError(
+                    f"servers holds {text!r} ({error.reason}): allowed are wss://, ws:// and udp:// URLs"
+                ) from None
+        return tuple(urls)
