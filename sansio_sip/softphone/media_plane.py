@@ -52,7 +52,7 @@ class MediaOptions:
     """What a session may do.
 
     Attributes:
-        profiles: those we accept in an offer; the first is the one we offer. An offer of another profile is refused (488).
+        profiles: those we accept in an offer; the first is the one we offer. Other offers are refused (488).
         codecs: names in order of preference, of `opus`, `pcmu`, `pcma`; `telephone-event` is always added.
         bind: local IP addresses to take media on, one socket each; the first is the default candidate.
         dscp: code point of RTP packets; 46 is expedited forwarding.
@@ -153,7 +153,7 @@ class MediaFailed:
 
 @dataclass(frozen=True, slots=True)
 class DtmfReceived:
-    """A key was pressed at the far end, reported once, when its end is certain. `duration_ms` is the RFC 4733 duration."""
+    """A key was pressed at the far end; reported once, when its end is certain. `duration_ms` is that of RFC 4733."""
 
     session: SessionId
     digit: str

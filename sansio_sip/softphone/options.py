@@ -14,6 +14,7 @@ from .media_plane import MediaProfile
 __all__ = ["AccountOptions", "SoftphoneOptions"]
 
 CODECS = ("opus", "pcmu", "pcma")
+ANY_ADDRESS = Address("0.0.0.0", 0)
 
 # The reference's range for registrationRefreshTimer ends at a day; its lower end, 60 s, is left to `Options`.
 MIN_EXPIRES, MAX_EXPIRES = 5, 86_400
@@ -46,7 +47,8 @@ class AccountOptions:
         address: address of record, `sip:alice@example.com`; `sip:` may be left out.
         password: for digest authentication.
         username: digest user name where it is not the user part of the address.
-        servers: URLs of the signalling server in order of preference (`wss://`, `ws://`, `udp://`). Empty: peer to peer over UDP.
+        servers: URLs of the signalling server in order of preference (`wss://`, `ws://`, `udp://`). Empty: peer to
+            peer over UDP.
         bind: local address and port of a UDP flow; the port is 0 for any.
         display_name: shown to those we call.
         expires: seconds asked for in REGISTER, 5 to 86400.
@@ -63,7 +65,7 @@ class AccountOptions:
     password: Secret = field(default_factory=lambda: Secret(""))
     username: str | None = None
     servers: tuple[str, ...] = ()
-    bind: Address = Address("0.0.0.0", 0)
+    bind: Address = ANY_ADDRESS
     display_name: str | None = None
     expires: int = 120
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)

@@ -14,7 +14,7 @@ CallFailed (anything else); after that its session is closed and its row is gone
 Flows belong to whoever opened them; `_owners` remembers whose each is, so an input about a flow goes to one child.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import NewType, TypeAlias, assert_never
 
@@ -552,10 +552,10 @@ class Softphone:
         call = self._by_sip.get((account.id, output.call))
         if call is None or output.content_type.lower() != "application/dtmf-relay":
             return
-        fields = dict(
-            (name.strip().lower(), value.strip())
+        fields = {
+            name.strip().lower(): value.strip()
             for name, _, value in (line.partition("=") for line in output.body.decode("utf-8", "replace").splitlines())
-        )
+        }
         tone, duration = fields.get("signal", ""), fields.get("duration", "100")
         if len(tone) == 1 and tone in "0123456789*#ABCD" and duration.isascii() and duration.isdigit():
             self._outbox.put(events.DtmfReceived(call.account, call.info, tone, min(int(duration), 9999)))
@@ -735,7 +735,7 @@ class Softphone:
 
     # Small helpers
 
-    def _with_user_agent(self, call: Call, command: "_Command", now: float) -> None:
+    def _with_user_agent(self, call: Call, command: Callable[[CallId], None], now: float) -> None:
         assert call.sip is not None
         account = self._account(call.account)
         command(call.sip)
