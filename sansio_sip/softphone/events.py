@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from .call_info import AccountId, CallInfo, CallUuid, HangupInfo
+from .media_plane import MediaStatistics
 
 __all__ = [
     "AudioReady",
@@ -132,9 +133,10 @@ class MediaDisconnected(_OfCall):
 
 @dataclass(frozen=True, slots=True)
 class CallTerminated(_OfCall):
-    """onCallTerminated: an answered call has ended."""
+    """onCallTerminated: an answered call has ended. `statistics`: the last snapshot of its media."""
 
     hangup_info: HangupInfo
+    statistics: MediaStatistics | None = None
 
     name = "onCallTerminated"
 

@@ -696,7 +696,7 @@ class Softphone:
     def _end(self, call: Call, end: CallEnd, now: float) -> None:
         if call.ended:
             return
-        was, answered = call.state, call.state is CallState.ANSWERED
+        answered = call.state is CallState.ANSWERED
         call.finish(end)
         if call.failure and not answered:
             call.state = CallState.FAILED
@@ -705,7 +705,8 @@ class Softphone:
             self._by_sip.pop((call.account, call.sip), None)
         if answered:
             hangup_info = HangupInfo(originator=call.originator, reason=call.failure or end.cause)
-            self._outbox.put(events.CallTerminated(call.account, call.info, hangup_info))
+            statistics = self._media.statistics(call.session) if call.session is not None else None
+            self._outbox.put(events.CallTerminated(call.account, call.info, hangup_info, statistics))
         elif call.direction is CallDirection.INCOMING and end.how is EndKind.CANCELED and end.by == "remote":
             self._outbox.put(events.IncomingCallCanceled(call.account, call.info))
         else:
@@ -714,7 +715,6 @@ class Softphone:
             self._by_session.pop(call.session, None)
             self._media.close_session(call.session, now=now)
             self._drain_media(now)
-        del was
 
     def _finish_closing(self, now: float, *, give_up: bool = False) -> None:
         """Closes the flows once nothing is left to say, or at the deadline."""

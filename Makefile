@@ -1,0 +1,56 @@
+# Everything a newcomer needs, with Python >= 3.11 and make alone. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_DIR ?= demo
+
+.PHONY: help demo test lint types interop soak bench fuzz clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+$(BIN)/.base: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; this is " + sys.version.split()[0] + ". Set PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cli,trio]'
+	@touch $@
+
+$(BIN)/.test: $(BIN)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cli,trio,test]'
+	@touch $@
+
+$(BIN)/.lint: $(BIN)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[lint]'
+	@touch $@
+
+$(BIN)/.interop: $(BIN)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[interop]'
+	@touch $@
+
+demo: $(BIN)/.base ## set up, then place a real call on the embedded server (DEMO_DIR=folder, ARGS=options)
+	$(BIN)/sansio-sip demo --dir $(DEMO_DIR) $(ARGS)
+
+test: $(BIN)/.test ## set up, then run the tests (ARGS=options of pytest)
+	$(BIN)/python -m pytest -m 'not interop and not soak' --cov --cov-report=term:skip-covered $(ARGS)
+
+lint: $(BIN)/.lint ## style, import rules and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+interop: $(BIN)/.interop ## the tests against real peers; those that are absent are skipped with a reason
+	$(BIN)/python -m pytest -m interop $(ARGS)
+
+soak: $(BIN)/.test ## long seeded runs in virtual time
+	$(BIN)/python -m pytest -m soak $(ARGS)
+
+bench: $(BIN)/.interop ## benchmarks beside the peers, as ratios
+	$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: $(BIN)/.test ## run each fuzz target for SECONDS (default 60)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	for target in fuzz/fuzz_*.py; do $(BIN)/python $$target -max_total_time=$(or $(SECONDS),60) || exit 1; done
+
+clean: ## remove what the targets above have made
+	rm -rf $(VENV) $(DEMO_DIR) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

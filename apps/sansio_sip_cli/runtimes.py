@@ -1,0 +1,117 @@
+"""asyncio and trio behind one face, for the few places where a command has to wait."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol, TypeVar
+
+from sansio_sip.machine import RootMachine
+
+__all__ = ["RUNTIMES", "Event", "Runtime", "choose"]
+
+T = TypeVar("T")
+
+
+class Event(Protocol):
+    def set(self) -> Any: ...
+
+    def wait(self) -> Awaitable[Any]: ...
+
+
+class Runtime(Protocol):
+    """What a command needs of an event loop."""
+
+    name: str
+
+    def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T: ...
+
+    def event(self) -> Event: ...
+
+    def open_driver(
+        self, machine: RootMachine[Any], deliver: Callable[[Any], None]
+    ) -> AbstractAsyncContextManager[Any]: ...
+
+    def interrupts(self, callback: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+        """Calls back on SIGINT and SIGTERM for the length of the block."""
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Asyncio:
+    name = "asyncio"
+
+    def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return asyncio.run(main())
+
+    def event(self) -> Event:
+        return asyncio.Event()
+
+    def open_driver(
+        self, machine: RootMachine[Any], deliver: Callable[[Any], None]
+    ) -> AbstractAsyncContextManager[Any]:
+        from sansio_sip_asyncio.driver import open_driver
+
+        return open_driver(machine, deliver)
+
+    @asynccontextmanager
+    async def interrupts(self, callback: Callable[[], None]) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, callback)
+        try:
+            yield
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+
+class _Trio:
+    name = "trio"
+
+    def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        import trio
+
+        return trio.run(main)
+
+    def event(self) -> Event:
+        import trio
+
+        return trio.Event()
+
+    def open_driver(
+        self, machine: RootMachine[Any], deliver: Callable[[Any], None]
+    ) -> AbstractAsyncContextManager[Any]:
+        from sansio_sip_trio.driver import open_driver
+
+        return open_driver(machine, deliver)
+
+    @asynccontextmanager
+    async def interrupts(self, callback: Callable[[], None]) -> AsyncIterator[None]:
+        import trio
+
+        async def listen() -> None:
+            with trio.open_signal_receiver(*SIGNALS) as arrived:
+                async for _ in arrived:
+                    callback()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            try:
+                yield
+            finally:
+                nursery.cancel_scope.cancel()
+
+
+RUNTIMES: dict[str, Runtime] = {"asyncio": _Asyncio(), "trio": _Trio()}
+
+
+def choose(name: str) -> Runtime:
+    """The runtime of that name. Raises ImportError, with the line that mends it, where its package is missing."""
+    if name == "trio":
+        try:
+            import trio  # noqa: F401  # only to see that it is there
+        except ImportError:
+            raise ImportError("trio is not installed: pip install 'sansio-sip[trio]'") from None
+    return RUNTIMES[name]
