@@ -205,7 +205,11 @@ class DirectOracle:
 class TraceSink(Protocol):
     """Where a root machine writes its inputs and outputs, a row each (see `trace`)."""
 
-    def input(self, method: str, arguments: Mapping[str, object], now: float) -> None: ...
+    def input(self, method: str, arguments: Mapping[str, object], now: float) -> bool:
+        """An input begins. False: it comes from inside another one, of which it is a part; `done` is not due."""
+
+    def done(self) -> None:
+        """The input has been worked off."""
 
     def output(self, output: object) -> None: ...
 
