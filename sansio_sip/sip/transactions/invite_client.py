@@ -134,8 +134,8 @@ class InviteClientTransaction(Transaction[State, Input]):
         if self.state is State.PROCEEDING:
             self._timers.arm(Timer.CANCELLED, now + self._timing.timeout)
 
-    def transport_failed(self, *, now: float) -> None:
-        """The request could not be sent, or its flow is gone."""
+    def flow_lost(self, *, now: float) -> None:
+        """The flow could not be used, or is gone."""
         before = self.state
         if self._step(Input.TRANSPORT_ERROR):
             # After a final response the user has all it waits for.

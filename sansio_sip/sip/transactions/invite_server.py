@@ -24,7 +24,7 @@ class State(Enum):
     """RFC 3261 figure 7, as corrected by RFC 6026::
 
                           |INVITE, passed up
-    INVITE: last response v                     transport error
+    INVITE: last response v                       flow is gone
     again; 1xx: sent  +->PROCEEDING ----------------------------+
                       |   |  |   |                              |
                       +---+  |   | 2xx from the user            |
@@ -62,7 +62,7 @@ class Input(Enum):
     TIMER_H = "Timer H"
     TIMER_I = "Timer I"
     TIMER_L = "Timer L"
-    TRANSPORT_ERROR = "transport error"
+    FLOW_LOST = "flow is gone"
 
 
 TRANSITIONS: Mapping[tuple[State, Input], State] = {
@@ -70,20 +70,20 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = {
     (State.PROCEEDING, Input.PROVISIONAL): State.PROCEEDING,
     (State.PROCEEDING, Input.SUCCESS): State.ACCEPTED,
     (State.PROCEEDING, Input.FAILURE): State.COMPLETED,
-    (State.PROCEEDING, Input.TRANSPORT_ERROR): State.TERMINATED,
+    (State.PROCEEDING, Input.FLOW_LOST): State.TERMINATED,
     (State.COMPLETED, Input.INVITE): State.COMPLETED,
     (State.COMPLETED, Input.ACK): State.CONFIRMED,
     (State.COMPLETED, Input.TIMER_G): State.COMPLETED,
     (State.COMPLETED, Input.TIMER_H): State.TERMINATED,
-    (State.COMPLETED, Input.TRANSPORT_ERROR): State.TERMINATED,
+    (State.COMPLETED, Input.FLOW_LOST): State.TERMINATED,
     (State.CONFIRMED, Input.ACK): State.CONFIRMED,
     (State.CONFIRMED, Input.TIMER_I): State.TERMINATED,
-    (State.CONFIRMED, Input.TRANSPORT_ERROR): State.TERMINATED,
+    (State.CONFIRMED, Input.FLOW_LOST): State.TERMINATED,
     (State.ACCEPTED, Input.INVITE): State.ACCEPTED,
     (State.ACCEPTED, Input.ACK): State.ACCEPTED,
     (State.ACCEPTED, Input.SUCCESS): State.ACCEPTED,
     (State.ACCEPTED, Input.TIMER_L): State.TERMINATED,
-    (State.ACCEPTED, Input.TRANSPORT_ERROR): State.TERMINATED,
+    (State.ACCEPTED, Input.FLOW_LOST): State.TERMINATED,
 }
 
 
@@ -129,10 +129,14 @@ class InviteServerTransaction(Transaction[State, Input]):
             self._send(response)
             self._enter_completed(now)
 
-    def transport_failed(self, *, now: float) -> None:
-        """A response could not be sent, or the flow for it is gone."""
+    def flow_lost(self, *, now: float) -> None:
+        """The stream that the request came on is gone.
+
+        RFC 6026 forbids to end a transaction because one response could not be sent, for copies of the request may
+        still come. None can come on a stream that is gone, so this does end it.
+        """
         before = self.state
-        if self._step(Input.TRANSPORT_ERROR):
+        if self._step(Input.FLOW_LOST):
             if before in (State.PROCEEDING, State.COMPLETED):
                 self._give_up(FailureReason.TRANSPORT)
             else:

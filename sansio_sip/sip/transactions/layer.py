@@ -193,15 +193,8 @@ class TransactionLayer:
         for transaction in tuple(self._by_flow.get(flow, ())):
             machine = self._clients.get(transaction) or self._servers.get(transaction)
             if machine is not None:
-                machine.transport_failed(now=now)
+                machine.flow_lost(now=now)
                 self._drain(transaction, machine)
-
-    def transport_failed(self, transaction: TransactionId, *, now: float) -> None:
-        """What the transaction sent could not be sent."""
-        machine = self._clients.get(transaction) or self._servers.get(transaction)
-        if machine is not None:
-            machine.transport_failed(now=now)
-            self._drain(transaction, machine)
 
     def handle_timeout(self, *, now: float) -> None:
         for transaction in self._deadlines.due(now):

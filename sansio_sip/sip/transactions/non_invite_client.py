@@ -99,8 +99,8 @@ class NonInviteClientTransaction(Transaction[State, Input]):
             elif self._step(Input.TIMER_K):
                 self._end()
 
-    def transport_failed(self, *, now: float) -> None:
-        """The request could not be sent, or its flow is gone."""
+    def flow_lost(self, *, now: float) -> None:
+        """The flow could not be used, or is gone."""
         before = self.state
         if self._step(Input.TRANSPORT_ERROR):
             if before is State.COMPLETED:

@@ -32,10 +32,10 @@ class State(Enum):
     again; 1xx: sent +->PROCEEDING ------+------------>|
                      |   | |             |             |
                      +---+ | 200-699     |             |
-    request: response      v             |             | transport error,
+    request: response      v             |             | flow is gone,
     again            +->COMPLETED <------+             | 64*T1 without a final
                      |   | |                           | response
-                     +---+ | Timer J, transport error  |
+                     +---+ | Timer J, flow is gone     |
                            v                           |
                         TERMINATED <-------------------+
     """
@@ -52,7 +52,7 @@ class Input(Enum):
     FINAL = "200-699 from the user"
     TIMER_J = "Timer J"
     ABANDONED = "64*T1 without a final response"
-    TRANSPORT_ERROR = "transport error"
+    FLOW_LOST = "flow is gone"
 
 
 TRANSITIONS: Mapping[tuple[State, Input], State] = {
@@ -60,15 +60,15 @@ TRANSITIONS: Mapping[tuple[State, Input], State] = {
     (State.TRYING, Input.PROVISIONAL): State.PROCEEDING,
     (State.TRYING, Input.FINAL): State.COMPLETED,
     (State.TRYING, Input.ABANDONED): State.TERMINATED,
-    (State.TRYING, Input.TRANSPORT_ERROR): State.TERMINATED,
+    (State.TRYING, Input.FLOW_LOST): State.TERMINATED,
     (State.PROCEEDING, Input.REQUEST): State.PROCEEDING,
     (State.PROCEEDING, Input.PROVISIONAL): State.PROCEEDING,
     (State.PROCEEDING, Input.FINAL): State.COMPLETED,
     (State.PROCEEDING, Input.ABANDONED): State.TERMINATED,
-    (State.PROCEEDING, Input.TRANSPORT_ERROR): State.TERMINATED,
+    (State.PROCEEDING, Input.FLOW_LOST): State.TERMINATED,
     (State.COMPLETED, Input.REQUEST): State.COMPLETED,
     (State.COMPLETED, Input.TIMER_J): State.TERMINATED,
-    (State.COMPLETED, Input.TRANSPORT_ERROR): State.TERMINATED,
+    (State.COMPLETED, Input.FLOW_LOST): State.TERMINATED,
 }
 
 
@@ -107,10 +107,14 @@ class NonInviteServerTransaction(Transaction[State, Input]):
             elif self._step(Input.TIMER_J):
                 self._end()
 
-    def transport_failed(self, *, now: float) -> None:
-        """A response could not be sent, or the flow for it is gone."""
+    def flow_lost(self, *, now: float) -> None:
+        """The stream that the request came on is gone.
+
+        RFC 6026 forbids to end a transaction because one response could not be sent, for copies of the request may
+        still come. None can come on a stream that is gone, so this does end it.
+        """
         before = self.state
-        if self._step(Input.TRANSPORT_ERROR):
+        if self._step(Input.FLOW_LOST):
             if before is State.COMPLETED:
                 self._end()
             else:

@@ -87,7 +87,7 @@ class RequestReceived:
 
 @dataclass(frozen=True, slots=True)
 class ResponseReceived:
-    """A response that the user must see: all provisional ones, one final one; to INVITE each 2xx, as often as it comes."""
+    """A response that the user must see: all provisional ones, one final one; to INVITE each copy of each 2xx."""
 
     transaction: TransactionId
     response: Response
