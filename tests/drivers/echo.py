@@ -60,7 +60,8 @@ Output: TypeAlias = Effect | Opened | Heard | Lost | Rang | Found
 class Echo:
     """Opens what it is told to, says what it hears, and sends back what comes to a flow named `echo...`."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self._outbox: Outbox[Output] = Outbox()
         self._alarm: float | None = None
         self.addresses: tuple[str, ...] = ()
@@ -73,10 +74,10 @@ class Echo:
         self._alarm = now + delay
 
     def open_datagram(self, flow: str, *, now: float) -> None:
-        self.do(OpenDatagram(FlowId(flow), Address("127.0.0.1", 0)), now=now)
+        self.do(OpenDatagram(FlowId(flow), Address(self._host, 0)), now=now)
 
     def listen(self, listener: str, *, now: float) -> None:
-        self.do(Listen(FlowId(listener), Address("127.0.0.1", 0)), now=now)
+        self.do(Listen(FlowId(listener), Address(self._host, 0)), now=now)
 
     def connect(self, flow: str, address: Address, *, now: float) -> None:
         self.do(OpenStream(FlowId(flow), address.host, address.port), now=now)
