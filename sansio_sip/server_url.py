@@ -1,0 +1,111 @@
+"""Where a signalling server is: `wss://pbx.example.com/sip`, `tls://pbx.example.com`, `udp://192.0.2.1:5060`."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from types import MappingProxyType
+
+from .errors import ParseError
+
+__all__ = ["ServerUrl", "is_ip_address"]
+
+# RFC 7118 section 5.2.1 for the two of WebSocket, RFC 3261 section 19.1.2 for the others.
+DEFAULT_PORTS: Mapping[str, int] = MappingProxyType({"wss": 443, "ws": 80, "tls": 5061, "tcp": 5060, "udp": 5060})
+
+MAX_LENGTH = 1024  # longer than any URL that a person types; RFC 1035 ends a name at 255
+
+_URL = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<host>\[[^\]/?#]*\]|[^:/?#\[\]]*)(?::(?P<port>[^/?#]*))?(?P<target>.*)")
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_TARGET = re.compile(r"[/?][A-Za-z0-9._~!$&'()*+,;=:@%/?-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUrl:
+    """A parsed server URL; `str()` gives it back.
+
+    Attributes:
+        scheme: `wss`, `ws`, `tls`, `tcp` or `udp`.
+        host: a name in lower case, or an IP address without brackets.
+        port: the scheme's own where none is written.
+        target: path and query, for WebSocket only.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    target: str = "/"
+
+    @classmethod
+    def parse(cls, text: str) -> "ServerUrl":
+        """Raises ParseError, which says what is wrong and where."""
+        if len(text) > MAX_LENGTH:
+            raise ParseError(f"longer than {MAX_LENGTH} characters", offset=MAX_LENGTH)
+        match = _URL.fullmatch(text.strip())
+        if match is None:
+            raise ParseError("not a URL of the form scheme://host:port")
+        scheme = match["scheme"].lower()
+        if scheme not in DEFAULT_PORTS:
+            raise ParseError(f"scheme {match['scheme']!r} is not one of {', '.join(DEFAULT_PORTS)}")
+        host = _host(match["host"], match.start("host"))
+        port = DEFAULT_PORTS[scheme] if match["port"] is None else _port(match["port"], match.start("port"))
+        target = match["target"]
+        if scheme not in ("wss", "ws") and target not in ("", "/"):
+            raise ParseError(f"a {scheme}: URL has no path", offset=match.start("target"))
+        if target and not _TARGET.fullmatch(target):
+            raise ParseError("a character in the path is not allowed there", offset=match.start("target"))
+        return cls(scheme, host, port, target if target.startswith("/") else f"/{target}")
+
+    @property
+    def transport(self) -> str:
+        """As in a Via header: `WSS`, `WS`, `TLS`, `TCP`, `UDP`."""
+        return self.scheme.upper()
+
+    @property
+    def secure(self) -> bool:
+        return self.scheme in ("wss", "tls")
+
+    @property
+    def web_socket(self) -> bool:
+        return self.scheme in ("wss", "ws")
+
+    @property
+    def authority(self) -> str:
+        """`host` or `host:port`, as in an HTTP Host header: the scheme's own port is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        target = self.target if self.web_socket and self.target != "/" else ""
+        return f"{self.scheme}://{self.authority}{target}"
+
+
+def is_ip_address(host: str) -> bool:
+    """Whether `host` is an IPv4 or IPv6 address in text form, without brackets."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _host(text: str, offset: int) -> str:
+    if text.startswith("["):
+        address = text[1:-1]
+        if ":" not in address or not is_ip_address(address):
+            raise ParseError("what is in brackets is no IPv6 address", offset=offset)
+        return address.lower()
+    if "@" in text:
+        raise ParseError("user and password do not belong into a server URL", offset=offset)
+    if re.fullmatch(r"[0-9.]+", text) and not is_ip_address(text):
+        raise ParseError(f"{text!r} is no IPv4 address", offset=offset)
+    if not text or len(text) > 255 or not _NAME.fullmatch(text):
+        raise ParseError(f"{text!r} is no host name", offset=offset)
+    return text.lower()
+
+
+def _port(text: str, offset: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65_535:
+        raise ParseError(f"port {text!r} is not a number from 1 to 65535", offset=offset)
+    return int(text)
