@@ -59,7 +59,13 @@ class TlsServer:
 
 @dataclass(frozen=True, slots=True)
 class TlsPeer:
-    """The identities in the peer's verified certificate: DNS names, and URIs as they stand in subjectAltName."""
+    """The identities in the peer's verified certificate, as they stand in its subjectAltName.
+
+    Attributes:
+        dns_names: DNS names and IP addresses.
+        uris: of any scheme.
+        verified: whether the chain leads to an authority that is trusted.
+    """
 
     dns_names: tuple[str, ...] = ()
     uris: tuple[str, ...] = ()
