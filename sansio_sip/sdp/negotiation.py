@@ -44,8 +44,8 @@ __all__ = [
 
 TELEPHONE_EVENT = "telephone-event"
 
-# RFC 8122 section 5: "Endpoints MUST NOT use the MD2 or MD5 hash functions". Octets of each hash, best first: "the
-# endpoint MUST select the most preferred hash function" and the certificate must match a fingerprint made with it.
+# RFC 8122 section 5 forbids MD2 and MD5, and of several hash functions has an endpoint take the one that it prefers:
+# the certificate must match a fingerprint made with that. The octets of each hash, the most preferred first.
 _HASHES: Mapping[str, int] = {"sha-512": 64, "sha-384": 48, "sha-256": 32, "sha-224": 28, "sha-1": 20}
 
 _MAX_CANDIDATES = 64
@@ -91,7 +91,7 @@ class Offered:
 
 CATALOGUE: Mapping[str, Offered] = MappingProxyType(
     {
-        # RFC 7587 section 7: "the RTP clock rate MUST be 48000 and the number of channels MUST be 2".
+        # RFC 7587 section 7: "The RTP clock rate in "a=rtpmap" MUST be 48000, and the number of channels MUST be 2."
         "opus": Offered(RtpMap(111, "opus", 48000, 2), "minptime=10;useinbandfec=1"),
         "pcmu": Offered(RtpMap(0, "PCMU", 8000)),
         "pcma": Offered(RtpMap(8, "PCMA", 8000)),
@@ -194,7 +194,7 @@ def section_profile(description: SessionDescription, media: MediaDescription) ->
             return "rtp"
         case "UDP/TLS/RTP/SAVPF" | "UDP/TLS/RTP/SAVP":
             return "webrtc"
-        # RFC 8829 section 5.1.2: an implementation MUST accept these for DTLS-SRTP too: older browsers wrote them.
+        # RFC 8829 section 5.1.2 has these taken for DTLS-SRTP too: older browsers wrote them.
         case "RTP/SAVPF" | "RTP/SAVP" if fingerprints_of(description, media):
             return "webrtc"
         case _:
@@ -230,8 +230,8 @@ def read_peer(description: SessionDescription, media: MediaDescription, profile:
     elif ip_address(host).is_unspecified:
         address = None
         if profile == "rtp":
-            # RFC 3264 section 8.4: an address of 0.0.0.0 is the old way of hold: "it meant that neither RTP nor RTCP
-            # should be sent to the peer".
+            # RFC 3264 section 8.4, the old way of hold: "An agent MUST be capable of receiving SDP with a connection
+            # address of 0.0.0.0, in which case it means that neither RTP nor RTCP should be sent to the peer."
             direction = Direction.of(sends=direction.sends, receives=False)
     elif ip_address(host).is_multicast:
         raise NegotiationError("media for a group of receivers (multicast) is not supported")
@@ -265,7 +265,7 @@ def read_peer(description: SessionDescription, media: MediaDescription, profile:
 def _read_ice(description: SessionDescription, media: MediaDescription) -> RemoteIce:
     ufrag = inherited(description, media, "ice-ufrag") or ""
     pwd = inherited(description, media, "ice-pwd") or ""
-    # RFC 8839 section 5.4: "ice-ufrag 4 to 256, ice-pwd 22 to 256 characters long".
+    # RFC 8839 section 5.4: a ufrag has 4 to 256 characters, a password 22 to 256.
     if not 4 <= len(ufrag) <= _MAX_CREDENTIAL or not 22 <= len(pwd) <= _MAX_CREDENTIAL:
         raise NegotiationError("ICE user name or password is missing or of a length that is not allowed")
     if not (ufrag.isascii() and ufrag.isprintable() and pwd.isascii() and pwd.isprintable()):
@@ -319,7 +319,7 @@ def common_codecs(
     codecs: dict[str, Codec] = {}
     events: dict[int, Codec] = {}
     for number, row in rtp_maps(media).items():
-        # RFC 5761 section 4: payload types 64-95 "MUST NOT be used": with the marker bit they look like RTCP.
+        # RFC 5761 section 4 keeps 64 to 95 free: with the marker bit these look like RTCP.
         if rtcp_mux and 64 <= number <= 95:
             continue
         name, clock_rate, channels = row.key

@@ -313,15 +313,14 @@ def _role_for_offer(wish: str, offered: str | None, current: str | None) -> str:
         if wish in _ROLES and _ROLES[wish] != role:
             raise NegotiationError(f"the offer's setup:{offered} leaves us no setup:{wish}")
         return role
-    # RFC 8842 section 5.3: "if the answerer ... uses the existing association, it keeps its role"; for a new one it
-    # "SHOULD" be active.
+    # RFC 8842 section 5.3: an association that goes on keeps its roles; for a new one an answerer should be active.
     return _ROLES.get(wish) or current or "client"
 
 
 def _role_from_answer(offered: str, answered: str | None) -> str:
     """Our DTLS role when the peer has answered. No a=setup: it acts, as RFC 8842 section 5.3 has an answerer do."""
     answered = answered or ("passive" if offered == "active" else "active")
-    # RFC 8842 section 5.3: the answer holds "active" or "passive".
+    # RFC 4145 section 4.1, the table of answers: what is no "actpass" is answered by its opposite.
     if answered not in _ROLES or answered == offered:
         raise NegotiationError(f"setup:{answered} does not answer setup:{offered}")
     return "server" if answered == "active" else "client"
