@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from sansio_sip.effects import Address, FlowId
 
 from .headers import Via
-from .message import Headers, Request
+from .message import Request
 
 __all__ = [
     "DEFAULT_PORTS",
@@ -63,17 +63,10 @@ class Hop:
 
 
 def with_top_via(request: Request, via: Via) -> Request:
-    """The request with its top Via replaced; all other rows stay as they are."""
-    rest = request.via[1:]
-    headers = Headers()
-    replaced = False
-    for name, value in request.headers:
-        if name.lower() not in ("via", "v"):
-            headers.add(name, value)
-        elif not replaced:
-            replaced = True
-            headers.add(name, ", ".join(str(each) for each in (via, *rest)))
-    return Request(request.method, request.uri, headers, request.body)
+    """The request with its top Via replaced; the rest stays as it is."""
+    changed = request.copy()
+    changed.headers.set("Via", str(via), *(str(each) for each in request.via[1:]))
+    return changed
 
 
 def mark_source(request: Request, hop: Hop) -> Request:
