@@ -1,0 +1,7 @@
+"""Codecs of audio: a frame of samples to a payload, and back."""
+
+from .base import Decoder, Encoder
+from .factory import CODECS, make_decoder, make_encoder
+from .opus import OpusSettings
+
+__all__ = ["CODECS", "Decoder", "Encoder", "OpusSettings", "make_decoder", "make_encoder"]

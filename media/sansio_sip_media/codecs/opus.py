@@ -1,0 +1,144 @@
+"""Opus: mono, 48 kHz, 20 ms (RFC 6716, RFC 7587).
+
+Encoding and decoding are the work of libopus, so each call passes through the oracle: a recorded run can be run again
+where there is no libopus, or another version. Which library does it is decided within the oracle too (see `libopus`
+and `pyav_opus`), so that it shows in nothing but the sound.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from sansio_sip.context import Context, Disclosure, Private
+
+from . import libopus, pyav_opus
+from .base import Int16
+
+__all__ = ["OpusDecoder", "OpusEncoder", "OpusSettings", "payload_duration"]
+
+CLOCK_RATE = 48_000
+FRAME = 960
+
+# Samples: "120 ms, the maximum" that one packet may last (RFC 6716 section 3.2.5).
+MAX_DURATION = 5_760
+
+# Octets: RFC 6716 section 3.2.1, 1275 in each of at most 48 frames; no datagram we take is longer than this.
+MAX_PAYLOAD = 1_500
+
+# Frame sizes in samples at 48 kHz, by the configuration in the first octet (RFC 6716 section 3.1, table 2).
+_SILK = (480, 960, 1920, 2880)
+_HYBRID = (480, 960)
+_CELT = (120, 240, 480, 960)
+_FRAME_SIZES = _SILK * 3 + _HYBRID * 2 + _CELT * 4
+
+
+@dataclass(frozen=True, slots=True)
+class OpusSettings:
+    """How to encode.
+
+    Attributes:
+        bitrate: bits a second.
+        complexity: 0 to 10; 5 takes two thirds of the work of 10.
+        expected_loss: per cent of packets; above 0, each packet holds a coarse copy of the one before.
+    """
+
+    bitrate: int = 32_000
+    complexity: int = 5
+    expected_loss: int = 0
+
+
+class OpusBackend(Protocol):
+    """A library that does the work; `None` where it cannot."""
+
+    def encode(self, samples: bytes) -> bytes: ...
+
+    def decode(self, payload: bytes | None, following: bytes | None) -> Int16 | None: ...
+
+
+def payload_duration(payload: bytes) -> int:
+    """Samples at 48 kHz of a packet, from its first two octets (RFC 6716 section 3.1); 0: not a valid packet."""
+    if not payload:
+        return 0
+    size = _FRAME_SIZES[payload[0] >> 3]
+    match payload[0] & 3:
+        case 0:
+            count = 1
+        case 1 | 2:
+            count = 2
+        case _:
+            count = payload[1] & 0x3F if len(payload) > 1 else 0
+    duration = size * count
+    return duration if duration <= MAX_DURATION else 0
+
+
+def _encoder_backend(settings: OpusSettings) -> libopus.LibOpusEncoder | pyav_opus.PyAvEncoder:
+    if libopus.load() is not None:
+        return libopus.LibOpusEncoder(settings.bitrate, settings.complexity, settings.expected_loss)
+    return pyav_opus.PyAvEncoder(settings.bitrate, settings.complexity, settings.expected_loss)
+
+
+def _decoder_backend() -> libopus.LibOpusDecoder | pyav_opus.PyAvDecoder:
+    return libopus.LibOpusDecoder() if libopus.load() is not None else pyav_opus.PyAvDecoder()
+
+
+class OpusEncoder:
+    """Encodes one stream."""
+
+    clock_rate = CLOCK_RATE
+    frame = FRAME
+
+    def __init__(self, context: Context, settings: OpusSettings | None = None) -> None:
+        self._context = context
+        self._settings = settings or OpusSettings()
+        self._backend: libopus.LibOpusEncoder | pyav_opus.PyAvEncoder | None = None
+
+    def encode(self, samples: Int16) -> bytes:
+        if samples.shape != (FRAME,) or samples.dtype != np.int16:
+            raise ValueError(f"a frame of Opus is int16 of shape ({FRAME},), not {samples.dtype} of {samples.shape}")
+        octets = Private(samples.tobytes())
+        return self._context.oracle.consult(
+            "opus.encode", lambda: self._encode(octets), octets, disclosure=Disclosure.PRIVATE
+        )
+
+    def _encode(self, octets: bytes) -> bytes:
+        if self._backend is None:
+            self._backend = _encoder_backend(self._settings)
+        return Private(self._backend.encode(octets))
+
+
+class OpusDecoder:
+    """Decodes one stream. Lost frames are made up by libopus itself, or by pitch where only PyAV is there."""
+
+    clock_rate = CLOCK_RATE
+    frame = FRAME
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._backend: libopus.LibOpusDecoder | pyav_opus.PyAvDecoder | None = None
+        self.errors = 0
+
+    def decode(self, payload: bytes | None, following: bytes | None = None) -> Int16:
+        if payload is not None and not (0 < len(payload) <= MAX_PAYLOAD and payload_duration(payload)):
+            self.errors += 1
+            payload = None
+        samples = self._consult(payload, following if payload is None else None)
+        if samples is None and payload is not None:
+            self.errors += 1
+            samples = self._consult(None, None)
+        return samples if samples is not None else np.zeros(FRAME, dtype=np.int16)
+
+    def _consult(self, payload: bytes | None, following: bytes | None) -> Int16 | None:
+        first = None if payload is None else Private(payload)
+        second = None if following is None else Private(following)
+        return self._context.oracle.consult(
+            "opus.decode", lambda: self._decode(first, second), first, second, disclosure=Disclosure.PRIVATE
+        )
+
+    def _decode(self, payload: bytes | None, following: bytes | None) -> Int16 | None:
+        if self._backend is None:
+            self._backend = _decoder_backend()
+        return self._backend.decode(payload, following)
+
+    def duration(self, payload: bytes) -> int:
+        return payload_duration(payload) or FRAME

@@ -1,0 +1,389 @@
+"""Play-out of RTP packets by deadline: late enough that most have come, early enough to talk.
+
+Theory of operation
+-------------------
+All arithmetic is in units of the RTP clock, without wrap. The *transit* of a packet is its arrival less its timestamp;
+only differences between transits mean anything. The *base* is the least transit of the last ten seconds, so a packet
+of transit `base` was not held up at all; *delay* is how long such a packet waits here before it is played.
+
+    packets --put--> sorted, bounded --pop, each 20 ms--> play | make up | pause
+
+The *target* for the delay is the 98th percentile of (transit - base) over those ten seconds and half a frame, within 20
+to 400 ms; 60 ms until a second's worth was measured. The window moves, so clock drift between the ends moves the base.
+
+Play-out runs on the reader's clock: one frame is due each frame time, whatever arrives. The *cursor* is the timestamp
+that is due. At each due time:
+
+    packet at the cursor     play it. Where the delay is a whole frame above the target, the next packet is handed out
+                             with it, to be folded into the same time (at most one in ten): delay shrinks, no click.
+    missing, later ones here lost or late: make a frame up. The cursor moves on, unless the delay is a whole frame below
+                             the target: then it stays, and the delay grows by a frame.
+    nothing here             make frames up, ten at most; then it is a pause: the cursor is forgotten, and silence is
+                             given until a packet's deadline comes (silence suppression, hold).
+
+What comes after its time is dropped as late, but for the next packet in order when nothing newer was played: then all
+packets were held up together, the cursor goes back to it, and the delay grows by as much, to 400 ms at most.
+
+A delay that is 200 ms too long (a reader that slept, packets that came in one burst) is cut at once. Transits that
+leave the base by more than 400 ms, twice in agreement or after a pause, are a new timeline: a sender that stopped its
+clock in a pause, jumped, or began anew. So is another SSRC. A new timeline begins without history.
+
+The delay never exceeds the target by more than 200 ms and a frame, the number of packets is bounded, and neither can a
+peer change by what it sends.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .rtp.packet import RtpPacket
+from .rtp.sequence import TIMESTAMP_MODULUS, Unwrapper, sequence_distance
+
+__all__ = ["Frame", "JitterBuffer"]
+
+# Seconds.
+START_DELAY = 0.060
+MIN_DELAY = 0.020
+MAX_DELAY = 0.400  # ITU-T G.114: beyond 400 ms one way, a conversation is not acceptable
+EXCESS_DELAY = 0.200  # cut at once: folding one frame in ten would take two seconds for it
+WINDOW = 10.0
+
+QUANTILE = 0.98
+
+# Packets: a second at 20 ms before the measure counts; then it is taken anew each half second.
+MIN_MEASURED = 50
+MEASURE_EVERY = 25
+
+# Packets: the longest delay, and as much again that came early, at 10 ms each.
+MAX_PACKETS = 100
+
+# Transits kept: ten seconds at 10 ms each.
+MAX_HISTORY = 1000
+
+# Frames.
+MAX_MADE_UP = 10  # what a decoder makes up has faded to nothing by then
+FOLD_EVERY = 10
+MAX_BEHIND = 3  # a reader that is later than this has slept
+
+# Packets in a row that came late: they are not stragglers, the path has become longer.
+LATE_RUN = 10
+
+# Timestamps of frames played, to tell a packet that comes twice from one that comes late.
+PLAYED_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is due.
+
+    Attributes:
+        payload: to decode; None: to be made up.
+        units: of the RTP clock that it lasts.
+        pause: nothing is missing, the far end sends nothing.
+        following: where `payload` is None, the payload just after it if that has come: it may hold a copy of what was
+            lost (Opus in-band FEC).
+        folded: a second payload to decode after the first; both together are to last `units` (see `playout`).
+    """
+
+    payload: bytes | None
+    units: int
+    pause: bool = False
+    following: bytes | None = None
+    folded: bytes | None = None
+
+
+class JitterBuffer:
+    """Holds the packets of one source until they are due. One payload format; telephone events do not belong here.
+
+    Args:
+        clock_rate: RTP clock, Hz.
+        frame: what the reader takes at a time, in RTP clock units (20 ms: 960 for Opus, 160 for G.711).
+        duration: RTP clock units of a payload (a decoder's `duration`); without it, each lasts one `frame`.
+
+    Attributes:
+        received: packets put in.
+        played: packets handed out to be decoded.
+        late: dropped because their time was over.
+        duplicates: dropped because they were here already.
+        overflow: dropped because there were too many.
+        stray: dropped because their timestamp was far off, and no other agreed with it.
+        concealed: frames made up in place of packets that were lost or late.
+        paused: frames of silence while the far end sent nothing.
+        skipped: packets left out or folded to shorten the delay.
+        stretched: frames by which the delay has grown.
+        resynchronised: new timelines, and times that the reader slept.
+    """
+
+    def __init__(self, clock_rate: int, frame: int, *, duration: Callable[[bytes], int] | None = None) -> None:
+        self._rate = clock_rate
+        self._frame = frame
+        self._duration = duration
+        self._packets: list[tuple[int, RtpPacket]] = []  # by timestamp without wrap
+        self._ssrc: int | None = None
+        self._unwrapper = Unwrapper(TIMESTAMP_MODULUS)
+        self._transits: deque[tuple[float, float]] = deque(maxlen=MAX_HISTORY)  # arrival in seconds, transit in units
+        self._base: float | None = None
+        self._measured = 0
+        self._target = START_DELAY * clock_rate
+        self._suspect: tuple[float, int, RtpPacket] | None = None
+        self._cursor: int | None = None
+        self._due: float | None = None  # seconds; None: nothing was played yet
+        self._made_up = 0  # frames in a row
+        self._last_played: int | None = None
+        self._last_sequence = 0
+        self._last_end = 0
+        self._played: deque[int] = deque(maxlen=PLAYED_KEPT)
+        self._since_fold = 0
+        self._late_run = 0
+        self.received = 0
+        self.played = 0
+        self.late = 0
+        self.duplicates = 0
+        self.overflow = 0
+        self.stray = 0
+        self.concealed = 0
+        self.paused = 0
+        self.skipped = 0
+        self.stretched = 0
+        self.resynchronised = 0
+
+    # Facts
+
+    @property
+    def started(self) -> bool:
+        """Whether a first frame was played; from then on there is a frame at each due time."""
+        return self._due is not None
+
+    @property
+    def target_ms(self) -> float:
+        return 1000 * self._target / self._rate
+
+    @property
+    def delay_ms(self) -> float | None:
+        """How long a packet that was not held up on its way waits here; None before the first and in a pause."""
+        if self._cursor is None or self._due is None:
+            return None
+        return 1000 * self._delay(self._cursor) / self._rate
+
+    def __len__(self) -> int:
+        """Packets held."""
+        return len(self._packets)
+
+    # Packets in
+
+    def put(self, packet: RtpPacket, *, now: float) -> None:
+        """Takes a packet. What has come too late, twice, or does not fit is dropped and counted."""
+        self.received += 1
+        if packet.ssrc != self._ssrc:
+            if self._ssrc is not None:
+                self._begin_timeline()
+            self._ssrc = packet.ssrc
+            self._unwrapper = Unwrapper(TIMESTAMP_MODULUS)
+        timestamp = self._unwrapper.unwrap(packet.timestamp)
+        transit = now * self._rate - timestamp
+        if self._base is not None and abs(transit - self._base) > MAX_DELAY * self._rate:
+            if self._cursor is not None and not self._agrees(transit, timestamp, packet):
+                return
+            suspect = self._suspect
+            self._begin_timeline()
+            if suspect is not None and suspect[1] < timestamp:
+                self._note_transit(suspect[0], now)
+                self._insert(suspect[1], suspect[2])
+        self._suspect = None
+        self._note_transit(transit, now)
+        if not self._in_time(timestamp, packet):
+            return
+        self._late_run = 0
+        self._insert(timestamp, packet)
+
+    def _agrees(self, transit: float, timestamp: int, packet: RtpPacket) -> bool:
+        """A transit far off the base: whether the one before was off by the same. If not, it waits for the next."""
+        suspect = self._suspect
+        if suspect is not None and abs(transit - suspect[0]) <= MAX_DELAY * self._rate:
+            return True
+        if suspect is not None:
+            self.stray += 1
+        self._suspect = (transit, timestamp, packet)
+        return False
+
+    def _in_time(self, timestamp: int, packet: RtpPacket) -> bool:
+        units = self._units(packet.payload)
+        played = self._last_played
+        if self._cursor is None:
+            if played is None or timestamp > played:
+                return True
+        elif timestamp + units // 2 >= self._cursor:
+            return True
+        elif (played is None or timestamp > played) and self._may_go_back(timestamp):
+            self.stretched += max(1, round((self._cursor - timestamp) / self._frame))
+            self._cursor = timestamp
+            return True
+        if timestamp in self._played:
+            self.duplicates += 1
+            return False
+        self.late += 1
+        self._late_run += 1
+        if self._late_run < LATE_RUN:
+            return False
+        self._begin_timeline()
+        return True
+
+    def _may_go_back(self, timestamp: int) -> bool:
+        """All since was made up: whether the delay may grow so much that this packet is in time."""
+        delay = self._delay(timestamp)
+        limit = MAX_DELAY * self._rate if not self._packets else self._target + self._frame
+        return delay <= limit
+
+    def _insert(self, timestamp: int, packet: RtpPacket) -> None:
+        place = bisect_left(self._packets, timestamp, key=_timestamp)
+        if place < len(self._packets) and self._packets[place][0] == timestamp:
+            self.duplicates += 1
+            return
+        self._packets.insert(place, (timestamp, packet))
+        if len(self._packets) > MAX_PACKETS:
+            del self._packets[0]
+            self.overflow += 1
+            if self._cursor is not None:
+                self._cursor = max(self._cursor, self._packets[0][0])
+
+    def _begin_timeline(self) -> None:
+        """Forgets packets and history; the target stays, for the network is the same."""
+        if self._last_played is not None or self._packets:
+            self.resynchronised += 1
+        self._packets.clear()
+        self._transits.clear()
+        self._played.clear()
+        self._base = self._cursor = self._last_played = self._suspect = None
+        self._measured = self._late_run = 0
+
+    # The measure
+
+    def _note_transit(self, transit: float, now: float) -> None:
+        self._transits.append((now, transit))
+        self._base = transit if self._base is None else min(self._base, transit)
+        self._measured += 1
+        if self._measured % MEASURE_EVERY:
+            return
+        transits = self._transits
+        while transits[0][0] < now - WINDOW:
+            transits.popleft()
+        ordered = sorted(each for _, each in transits)
+        self._base = ordered[0]
+        if len(ordered) >= MIN_MEASURED:
+            spread = ordered[int(QUANTILE * (len(ordered) - 1))] - ordered[0]
+            wanted = spread + self._frame / 2
+            self._target = min(max(wanted, MIN_DELAY * self._rate), MAX_DELAY * self._rate)
+
+    def _delay(self, timestamp: int) -> float:
+        """The delay, were `timestamp` played at the next due time."""
+        assert self._base is not None
+        assert self._due is not None
+        return self._due * self._rate - timestamp - self._base
+
+    def _units(self, payload: bytes) -> int:
+        return self._duration(payload) if self._duration is not None else self._frame
+
+    # Frames out
+
+    def pop(self, *, now: float) -> Frame | None:
+        """The frame due at `now`, or None: nothing is due (yet). More than one may be, after a late tick."""
+        period = self._frame / self._rate
+        if self._due is None:
+            self._due = now
+            if not self._begin():
+                self._due = None
+                return None
+        elif now < self._due - period / 2:
+            return None
+        elif now > self._due + MAX_BEHIND * period:
+            self._due = now
+            self.resynchronised += 1
+        frame = self._next()
+        self._due += frame.units / self._rate
+        return frame
+
+    def _begin(self) -> bool:
+        """Sets the cursor to the oldest packet if its deadline has come."""
+        if not self._packets or self._delay(self._packets[0][0]) < self._target:
+            return False
+        self._cursor = self._packets[0][0]
+        return True
+
+    def _next(self) -> Frame:
+        if self._cursor is None and not self._begin():
+            self.paused += 1
+            return Frame(None, self._frame, pause=True)
+        self._cut()
+        assert self._cursor is not None
+        # A sender may be off its own grid by less than half a frame; what is due then is due now.
+        if self._packets and self._packets[0][0] < self._cursor + self._frame // 2:
+            return self._play()
+        return self._make_up(self._cursor)
+
+    def _cut(self) -> None:
+        """Leaves out packets where the delay is far too long."""
+        assert self._cursor is not None
+        excess = self._delay(self._cursor) - self._target
+        if excess <= EXCESS_DELAY * self._rate or len(self._packets) < 2:
+            return
+        wanted = self._cursor + excess
+        while len(self._packets) > 1 and self._packets[1][0] <= wanted:
+            del self._packets[0]
+            self.skipped += 1
+        self._cursor = self._packets[0][0]
+
+    def _play(self) -> Frame:
+        timestamp, packet = self._take()
+        units = self._units(packet.payload)
+        assert self._cursor is not None
+        excess = self._delay(timestamp) - self._target
+        self._cursor = timestamp + units
+        self._since_fold += 1
+        folded = None
+        if excess > self._frame and self._since_fold >= FOLD_EVERY and self._packets:
+            following, second = self._packets[0]
+            if following == self._cursor and self._units(second.payload) == units:
+                self._take()
+                self._cursor += units
+                self._since_fold = 0
+                self.skipped += 1
+                folded = second.payload
+        return Frame(packet.payload, units, folded=folded)
+
+    def _take(self) -> tuple[int, RtpPacket]:
+        timestamp, packet = self._packets.pop(0)
+        if self._made_up and self._last_played is not None:
+            in_order = sequence_distance(packet.sequence, self._last_sequence) == 1
+            if in_order and timestamp - self._last_end >= self._frame // 2:
+                # Time has passed but no packet is missing: the far end was silent, nothing was lost.
+                made_up = min(self._made_up, MAX_MADE_UP)
+                self.concealed -= made_up
+                self.paused += made_up
+        self._made_up = 0
+        self._last_played = timestamp
+        self._last_sequence = packet.sequence
+        self._last_end = timestamp + self._units(packet.payload)
+        self._played.append(timestamp)
+        self.played += 1
+        return timestamp, packet
+
+    def _make_up(self, cursor: int) -> Frame:
+        self._made_up += 1
+        if self._made_up > MAX_MADE_UP:
+            self.paused += 1
+            self._cursor = cursor + self._frame if self._packets else None
+            return Frame(None, self._frame, pause=True)
+        self.concealed += 1
+        if self._packets and self._delay(cursor) + self._frame <= self._target:
+            self.stretched += 1
+            return Frame(None, self._frame)
+        self._cursor = cursor + self._frame
+        following = None
+        if self._packets and abs(self._packets[0][0] - self._cursor) < self._frame // 2:
+            following = self._packets[0][1].payload
+        return Frame(None, self._frame, following=following)
+
+
+def _timestamp(entry: tuple[int, RtpPacket]) -> int:
+    return entry[0]
