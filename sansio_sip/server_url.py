@@ -48,6 +48,8 @@ class ServerUrl:
         scheme = match["scheme"].lower()
         if scheme not in DEFAULT_PORTS:
             raise ParseError(f"scheme {match['scheme']!r} is not one of {', '.join(DEFAULT_PORTS)}")
+        if "@" in match["host"] or "@" in (match["port"] or ""):
+            raise ParseError("user and password do not belong into a server URL", offset=match.start("host"))
         host = _host(match["host"], match.start("host"))
         port = DEFAULT_PORTS[scheme] if match["port"] is None else _port(match["port"], match.start("port"))
         target = match["target"]
@@ -96,8 +98,6 @@ def _host(text: str, offset: int) -> str:
         if ":" not in address or not is_ip_address(address):
             raise ParseError("what is in brackets is no IPv6 address", offset=offset)
         return address.lower()
-    if "@" in text:
-        raise ParseError("user and password do not belong into a server URL", offset=offset)
     if re.fullmatch(r"[0-9.]+", text) and not is_ip_address(text):
         raise ParseError(f"{text!r} is no IPv4 address", offset=offset)
     if not text or len(text) > 255 or not _NAME.fullmatch(text):
