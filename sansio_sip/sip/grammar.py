@@ -24,6 +24,7 @@ __all__ = [
     "GENERIC_PARAMETER",
     "HEADER_LINE",
     "HEADER_NAME",
+    "HEADER_ROWS",
     "IPV6_REFERENCE",
     "LIST_ELEMENT",
     "MEDIA_TYPE",
@@ -33,12 +34,11 @@ __all__ = [
     "QUOTED_PAIR",
     "RACK",
     "REQUEST_LINE",
+    "SIP_NAME_ADDR",
     "SIP_URI",
     "STATUS_LINE",
     "TOKEN",
     "UNQUOTABLE",
-    "URI_HEADER",
-    "URI_PARAMETER",
     "VIA",
     "WARNING",
 ]
@@ -106,19 +106,18 @@ _PASSWORD = rf"[{_UNRESERVED}&=+$,]*+"
 # A parameter with "=" and no value ("lr=") is no production; several proxies write it in Record-Route.
 _PARAMETER_CHARACTER = rf"[{_UNRESERVED}\[\]/:&+$]"
 _URI_PARAMETER = rf";{_PARAMETER_CHARACTER}++(?:={_PARAMETER_CHARACTER}*+)?"
-URI_PARAMETER = re.compile(rf";({_PARAMETER_CHARACTER}++)(?:=({_PARAMETER_CHARACTER}*+))?")
 
 # header = hname "=" hvalue ; hnv-unreserved = "[" / "]" / "/" / "?" / ":" / "+" / "$"
 _HNV = rf"[{_UNRESERVED}\[\]/?:+$]"
 _URI_HEADER = rf"{_HNV}++={_HNV}*+"
-URI_HEADER = re.compile(rf"({_HNV}++)=({_HNV}*+)")
 
 # SIP-URI = "sip:" [ userinfo ] hostport uri-parameters [ headers ] ; SIPS-URI the same
 # userinfo = ( user / telephone-subscriber ) [ ":" password ] "@"
-SIP_URI = re.compile(
+_SIP_URI = (
     rf"([sS][iI][pP][sS]?):(?:({_USER})(?::({_PASSWORD}))?@)?({_HOST})(?::({_PORT}))?"
     rf"((?:{_URI_PARAMETER})*+)(?:\?({_URI_HEADER}(?:&{_URI_HEADER})*+))?"
 )
+SIP_URI = re.compile(_SIP_URI)
 
 # absoluteURI = scheme ":" ( hier-part / opaque-part ) ; scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )
 # uric = reserved / unreserved / escaped ; with the brackets and the fragment of RFC 3986
@@ -136,6 +135,9 @@ STATUS_LINE = re.compile(r"[sS][iI][pP]/([0-9]++\.[0-9]++) ([0-9]++)(?: ([^\r\n]
 # message-header = (header) CRLF ; header = header-name HCOLON header-value ; HCOLON = *( SP / HTAB ) ":" SWS
 HEADER_LINE = re.compile(rf"({_TOKEN}){_SWS}:{_SWS}(.*+)", re.DOTALL)
 
+# The header fields after a start line, all at once: as many as there are line ends, or one of them is malformed.
+HEADER_ROWS = re.compile(rf"\r\n({_TOKEN}){_SWS}:{_SWS}([^\r\n]*+)")
+
 # Content-Length = ( "Content-Length" / "l" ) HCOLON 1*DIGIT ; for cutting a stream before anything is parsed
 CONTENT_LENGTH = re.compile(r"\n(?:[cC][oO][nN][tT][eE][nN][tT]-[lL][eE][nN][gG][tT][hH]|[lL])[ \t]*+:([^\n]*+)")
 
@@ -149,12 +151,20 @@ PLAIN_VALUE = re.compile(rf"[{_VALUE_CHARACTER}]++")
 GENERIC_PARAMETER = re.compile(
     rf"{_SWS};{_SWS}({_TOKEN})(?:{_SWS}={_SWS}({_QUOTED_STRING}|[{_VALUE_CHARACTER}]*+))?{_SWS}"
 )
+# The same without spaces and quotes: to be split at ";" and "="
+_SIMPLE_PARAMETERS = rf"(?:;{_TOKEN}(?:=[{_VALUE_CHARACTER}]*+)?)*+"
 
 # name-addr = [ display-name ] LAQUOT addr-spec RAQUOT ; display-name = *(token LWS)/ quoted-string
 # No LWS before "<" is to be taken (RFC 4475 section 3.1.1.6); letters beyond ASCII stand unquoted in names from many
 # phones.
 NAME_ADDR = re.compile(
     rf"{_SWS}(?:({_QUOTED_STRING}){_SWS}|([{_TOKEN_CHARACTER} \t\x80-\U0010ffff]*+))<([^<> \t\"]*+)>{_SWS}"
+)
+
+# The name-addr of nearly every message, with its URI and parameters taken apart in the same pass. Whatever does not
+# match is tried with NAME_ADDR and ADDR_SPEC.
+SIP_NAME_ADDR = re.compile(
+    rf"(?:({_QUOTED_STRING}){_SWS}|([{_TOKEN_CHARACTER} \t\x80-\U0010ffff]*+))<{_SIP_URI}>({_SIMPLE_PARAMETERS})"
 )
 
 # addr-spec = SIP-URI / SIPS-URI / absoluteURI
@@ -164,9 +174,10 @@ ADDR_SPEC = re.compile(rf"{_SWS}([^\x00-\x20;,?<>\"]++){_SWS}")
 
 # via-parm = sent-protocol LWS sent-by *( SEMI via-params )
 # sent-protocol = protocol-name SLASH protocol-version SLASH transport ; sent-by = host [ COLON port ]
+# The last group holds the parameters if they are simple, and there is none if they want `parse_parameters`.
 VIA = re.compile(
     rf"{_SWS}[sS][iI][pP]{_SWS}/{_SWS}2\.0{_SWS}/{_SWS}({_TOKEN}){_LWS}"
-    rf"({_HOST})(?:{_SWS}:{_SWS}({_PORT}))?{_SWS}(?![^;])"
+    rf"({_HOST})(?:{_SWS}:{_SWS}({_PORT}))?(?:({_SIMPLE_PARAMETERS})\Z|{_SWS}(?![^;]))"
 )
 
 # CSeq = 1*DIGIT LWS Method

@@ -20,6 +20,7 @@ from .grammar import (
     MEDIA_TYPE,
     NAME_ADDR,
     RACK,
+    SIP_NAME_ADDR,
     TOKEN,
     VIA,
 )
@@ -31,10 +32,11 @@ from .parameters import (
     format_value,
     parse_parameters,
     quote,
+    split_parameters,
     unquote,
     with_parameter,
 )
-from .uri import OtherUri, Uri, format_host, parse_host, parse_port, parse_uri
+from .uri import OtherUri, Uri, format_host, make_uri, parse_host, parse_port, parse_uri
 
 __all__ = [
     "COMPACT",
@@ -188,12 +190,16 @@ class Via(Parametric):
         found = VIA.match(text)
         if found is None:
             raise ParseError("bad Via", status=400)
-        transport, host, port = found.groups()
+        transport, host, port, tail = found.groups()
+        if tail is None:
+            parameters = parse_parameters(text, found.end())
+        else:
+            parameters = split_parameters(tail) if tail else ()
         return cls(
             transport,
-            parse_host(host, found.start(2)) if host[0] == "[" else host,
-            port if port is None else parse_port(port, found.start(3)),
-            parse_parameters(text, found.end()),
+            parse_host(host) if host[0] == "[" else host,
+            port if port is None else parse_port(port),
+            parameters,
         )
 
     def __str__(self) -> str:
@@ -238,6 +244,18 @@ class NameAddress(Parametric):
 
     @classmethod
     def parse(cls, text: str) -> "NameAddress":
+        found = SIP_NAME_ADDR.fullmatch(text)
+        if found is None:
+            return cls._parse_any(text)
+        quoted, words, *parts, tail = found.groups()
+        if quoted is not None:
+            words = unquote(quoted)
+        elif words:
+            words = words.strip(" \t") or None
+        return cls(make_uri(*parts), words or (None if quoted is None else ""), split_parameters(tail) if tail else ())
+
+    @classmethod
+    def _parse_any(cls, text: str) -> "NameAddress":
         found = NAME_ADDR.match(text)
         if found is not None:
             quoted, words, inner = found.groups()

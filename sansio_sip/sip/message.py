@@ -5,8 +5,8 @@ once and forgotten when their header changes. A message is a value by convention
 then on nobody changes it; `copy()` gives one that may be.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar, TypeVar
 
 from sansio_sip.errors import ParseError
 
@@ -33,10 +33,22 @@ from .headers import (
 from .status import reason_phrase
 from .uri import Uri
 
-__all__ = ["Headers", "Message", "Request", "Response"]
+__all__ = ["Headers", "MandatoryError", "Message", "Request", "Response"]
 
 T = TypeVar("T")
 MessageT = TypeVar("MessageT", bound="Message")
+
+
+_UNREAD = object()
+
+
+class MandatoryError(Exception):
+    """A header field that each message has is missing or malformed: its key, and what is wrong."""
+
+    def __init__(self, key: str, error: ParseError) -> None:
+        super().__init__(key)
+        self.key = key
+        self.error = error
 
 
 class Headers:
@@ -114,13 +126,24 @@ class Headers:
             self._rows = [row for row in self._rows if header_key(row[0]) != key]
             self._typed.pop(key, None)
 
-    def typed(self, key: str, parse: Callable[[list[str]], T]) -> T:
+    def typed(self, key: str, parse: Callable[[Sequence[str]], T]) -> T:
         """What `parse` makes of the rows of `key` (a long name in lower case); kept until one of them changes."""
-        try:
-            return cast(T, self._typed[key])
-        except KeyError:
-            value = self._typed[key] = parse(self._index.get(key, []))
-            return value
+        value = self._typed.get(key, _UNREAD)
+        if value is _UNREAD:
+            value = self._typed[key] = parse(self._index.get(key, ()))
+        return value  # type: ignore[return-value]  # each key has one reader: the value is what that one gave
+
+    def read_mandatory(self) -> None:
+        """Reads the header fields that each message has, all at once.
+
+        Raises:
+            MandatoryError: one of them is missing or malformed.
+        """
+        for key, read in _MANDATORY:
+            try:
+                self._typed[key] = read(self._index.get(key, ()))
+            except ParseError as error:
+                raise MandatoryError(key, error) from None
 
     def copy(self) -> "Headers":
         headers = Headers.__new__(Headers)
@@ -164,10 +187,10 @@ def _checked(name: str, value: str) -> str:
 # ------------------------------------------------------------------------------------------- how each header is read
 
 
-def _one(name: str, parse: Callable[[str], T]) -> Callable[[list[str]], T]:
+def _one(name: str, parse: Callable[[str], T]) -> Callable[[Sequence[str]], T]:
     """Reads a header field that must be there exactly once."""
 
-    def read(rows: list[str]) -> T:
+    def read(rows: Sequence[str]) -> T:
         if len(rows) != 1:
             raise ParseError(f"{name} {'is missing' if not rows else 'stands more than once'}", status=400)
         return parse(rows[0])
@@ -175,8 +198,8 @@ def _one(name: str, parse: Callable[[str], T]) -> Callable[[list[str]], T]:
     return read
 
 
-def _at_most_one(name: str, parse: Callable[[str], T]) -> Callable[[list[str]], T | None]:
-    def read(rows: list[str]) -> T | None:
+def _at_most_one(name: str, parse: Callable[[str], T]) -> Callable[[Sequence[str]], T | None]:
+    def read(rows: Sequence[str]) -> T | None:
         if len(rows) > 1:
             raise ParseError(f"{name} stands more than once", status=400)
         return parse(rows[0]) if rows else None
@@ -184,10 +207,10 @@ def _at_most_one(name: str, parse: Callable[[str], T]) -> Callable[[list[str]], 
     return read
 
 
-def _every(parse: Callable[[str], tuple[T, ...]]) -> Callable[[list[str]], tuple[T, ...]]:
+def _every(parse: Callable[[str], tuple[T, ...]]) -> Callable[[Sequence[str]], tuple[T, ...]]:
     """Reads a header field whose rows are lists, which together are one list (RFC 3261 section 7.3.1)."""
 
-    def read(rows: list[str]) -> tuple[T, ...]:
+    def read(rows: Sequence[str]) -> tuple[T, ...]:
         if len(rows) == 1:
             return parse(rows[0])
         return tuple([value for row in rows for value in parse(row)])
@@ -205,23 +228,36 @@ def _addresses(text: str) -> tuple[NameAddress, ...]:
     return parse_list(text, NameAddress)
 
 
-def _contacts(rows: list[str]) -> tuple[NameAddress, ...]:
-    return _read_contacts(rows)
-
-
 def _accept(text: str) -> tuple[MediaType, ...]:
     return parse_list(text, MediaType) if text else ()
 
 
-def _first_reason(rows: list[str]) -> Reason | None:
+def _first_reason(rows: Sequence[str]) -> Reason | None:
     return Reason.parse(split_list(rows[0])[0]) if rows else None
 
 
-_read_via = _every(lambda text: parse_list(text, Via))
+def _read_via(rows: Sequence[str]) -> tuple[Via, ...]:
+    """At least one (RFC 3261 section 8.1.1)."""
+    if len(rows) == 1 and "," not in rows[0]:
+        return (Via.parse(rows[0]),)
+    if not rows:
+        raise ParseError("Via is missing", status=400)
+    return tuple([Via.parse(element) for row in rows for element in split_list(row)])
+
+
 _read_from = _one("From", NameAddress.parse)
 _read_to = _one("To", NameAddress.parse)
 _read_call_id = _one("Call-ID", _call_id)
 _read_cseq = _one("CSeq", CSeq.parse)
+_MANDATORY: tuple[tuple[str, Callable[[Sequence[str]], object]], ...] = (
+    ("via", _read_via),
+    ("from", _read_from),
+    ("to", _read_to),
+    ("call-id", _read_call_id),
+    ("cseq", _read_cseq),
+)
+# Section 8.1.1 has Max-Forwards too, which RFC 2543 did not.
+
 _read_contacts = _every(parse_contacts)
 _read_addresses = _every(_addresses)
 _read_tokens = _every(parse_tokens)
@@ -236,11 +272,11 @@ _read_content_type = _at_most_one("Content-Type", MediaType.parse)
 _read_accept = _every(_accept)
 
 
-def _read_challenges(rows: list[str]) -> tuple[Challenge, ...]:
+def _read_challenges(rows: Sequence[str]) -> tuple[Challenge, ...]:
     return tuple([Challenge.parse(row) for row in rows])
 
 
-def _read_credentials(rows: list[str]) -> tuple[Credentials, ...]:
+def _read_credentials(rows: Sequence[str]) -> tuple[Credentials, ...]:
     return tuple([Credentials.parse(row) for row in rows])
 
 
@@ -253,7 +289,7 @@ class Message:
 
     __slots__ = ("body", "headers")
 
-    READERS: ClassVar[dict[str, Callable[[list[str]], object]]] = {
+    READERS: ClassVar[dict[str, Callable[[Sequence[str]], object]]] = {
         "via": _read_via,
         "from": _read_from,
         "to": _read_to,
@@ -297,10 +333,7 @@ class Message:
     @property
     def top_via(self) -> Via:
         """The first Via."""
-        hops = self.via
-        if not hops:
-            raise ParseError("Via is missing", status=400)
-        return hops[0]
+        return self.via[0]
 
     @property
     def from_(self) -> NameAddress:
@@ -321,7 +354,7 @@ class Message:
     @property
     def contacts(self) -> tuple[NameAddress, ...]:
         """All contacts; `(STAR,)` for `Contact: *`."""
-        return self.headers.typed("contact", _contacts)
+        return self.headers.typed("contact", _read_contacts)
 
     @property
     def routes(self) -> tuple[NameAddress, ...]:

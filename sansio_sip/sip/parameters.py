@@ -57,6 +57,14 @@ def parse_parameters(text: str, position: int = 0) -> Parameters:
     return tuple(parameters)
 
 
+def split_parameters(text: str) -> Parameters:
+    """The parameters of a text that has matched the grammar without quotes and spaces: `;name=value;name`."""
+    pairs = [pair.partition("=") for pair in text[1:].split(";", _MAX_PARAMETERS)]
+    if len(pairs) > _MAX_PARAMETERS:
+        raise ParseError("too many parameters", status=400)
+    return tuple([(name, value if equals else None) for name, equals, value in pairs])
+
+
 def format_parameters(parameters: Parameters) -> str:
     """The inverse of `parse_parameters`."""
     return "".join([f";{name}" if value is None else f";{name}={format_value(value)}" for name, value in parameters])

@@ -14,9 +14,9 @@ from typing import Final, TypeAlias
 
 from sansio_sip.errors import ParseError
 
-from .grammar import CONTENT_LENGTH, FOLD, FORBIDDEN_IN_VALUE, HEADER_LINE, REQUEST_LINE, STATUS_LINE
+from .grammar import CONTENT_LENGTH, FOLD, FORBIDDEN_IN_VALUE, HEADER_LINE, HEADER_ROWS, REQUEST_LINE, STATUS_LINE
 from .headers import header_key
-from .message import Headers, Request, Response
+from .message import Headers, MandatoryError, Request, Response
 from .uri import SipUri, parse_uri
 
 __all__ = [
@@ -78,14 +78,11 @@ def parse_message(data: bytes) -> Request | Response:
     head = data[start:end].decode("utf-8", "surrogateescape")
     if "\n " in head or "\n\t" in head:
         head = FOLD.sub(" ", head)
-    lines = head.split("\r\n")
-    if not head.count("\r") == head.count("\n") == len(lines) - 1:
-        lines = [line[:-1] if line.endswith("\r") else line for line in head.split("\n")]
     try:
-        return _parse_lines(data, start, lines, complete, end, body_start)
+        return _parse_head(data, start, head, complete, end, body_start)
     except _RowError as error:
         status = error.status
-        if status and not _answerable(lines[0]):
+        if status and not _answerable(head):
             status = 0
         offset = start + _row_offset(data[start:end], error.row, error.column)
         raise ParseError(error.reason, offset=offset, status=status) from None
@@ -102,43 +99,46 @@ class _RowError(Exception):
         self.status = status
 
 
-def _parse_lines(
-    data: bytes, start: int, lines: list[str], complete: bool, end: int, body_start: int
-) -> Request | Response:
-    first = lines[0]
+def _parse_head(data: bytes, start: int, head: str, complete: bool, end: int, body_start: int) -> Request | Response:
+    first = head[: head.find("\n")] if "\n" in head else head
+    if first.endswith("\r"):
+        first = first[:-1]
     request = REQUEST_LINE.fullmatch(first)
     response = STATUS_LINE.fullmatch(first) if request is None else None
-    if request is None and response is None:
-        raise _RowError("neither a request line nor a status line", 0, status=400 if _is_sip(first) else 0)
-    version = request[3] if request is not None else response[1] if response is not None else ""
+    if request is not None:
+        version = request[3]
+    elif response is not None:
+        version = response[1]
+    else:
+        raise _RowError("neither a request line nor a status line", 0, status=400 if "SIP/" in first.upper() else 0)
     if version != "2.0":
         # RFC 3261 section 21.5.7: "The server does not support ... the SIP protocol version that was used"
         raise _RowError("SIP version is not 2.0", 0, status=505)
     if end - start > MAX_HEADERS:
         raise _RowError("header fields too long", 0, status=513)
+    count = head.count("\n")
     if not complete:
-        raise _RowError("no empty line after the header fields", len(lines) - 1)
-    if len(lines) > MAX_HEADER_ROWS:
+        raise _RowError("no empty line after the header fields", count)
+    if count > MAX_HEADER_ROWS:
         raise _RowError("too many header fields", MAX_HEADER_ROWS, status=513)
-    rows: list[tuple[str, str]] = []
+    rows: list[tuple[str, str]] = HEADER_ROWS.findall(head)
+    if not len(rows) == count == head.count("\r"):
+        rows = _rows_one_by_one(head)
+    if " \r\n" in head or "\t\r\n" in head or head[-1] in " \t":
+        rows = [(name, value.rstrip(" \t")) for name, value in rows]
+    if len(head) > MAX_HEADER_VALUE or "\0" in head:
+        _check_values(first, rows)
     index: dict[str, list[str]] = {}
-    match = HEADER_LINE.fullmatch
-    for line in lines[1:]:
-        found = match(line)
-        if found is None:
-            raise _RowError("not a header field", len(rows) + 1, 0)
-        name, value = found.groups()
-        value = value.rstrip(" \t")
-        rows.append((name, value))
+    for name, value in rows:
         key = header_key(name)
         if key in index:
             index[key].append(value)
         else:
             index[key] = [value]
-    _check_text(rows, lines)
-    for key in _SINGLE:
-        if key in index and len(index[key]) > 1:
-            raise _RowError(f"{key} stands more than once", _row_of(rows, key, 1), 0)
+    if len(index) != count:
+        for key in _SINGLE:
+            if key in index and len(index[key]) > 1:
+                raise _RowError(f"{key} stands more than once", _row_of(rows, key, 1), 0)
     body = _body(data, body_start, rows, index)
     headers = Headers.from_checked(rows, index)
     message: Request | Response
@@ -149,6 +149,20 @@ def _parse_lines(
         message = _response(response[2], response[3] or "", headers, body)
     _check_mandatory(message, rows)
     return message
+
+
+def _rows_one_by_one(head: str) -> list[tuple[str, str]]:
+    """The header fields where not all of them are well-formed lines that end in CRLF."""
+    lines = head.split("\n")
+    rows: list[tuple[str, str]] = []
+    for number, line in enumerate(lines[1:], 1):
+        found = HEADER_LINE.fullmatch(line[:-1] if line.endswith("\r") else line)
+        if found is None:
+            raise _RowError("not a header field", number, 0)
+        rows.append((found[1], found[2]))
+        if "\r" in found[2]:
+            raise _RowError("CR in a header field", number, found[2].index("\r"))
+    return rows
 
 
 def _request(method: str, target: str, headers: Headers, body: bytes) -> Request:
@@ -170,40 +184,27 @@ def _response(status: str, phrase: str, headers: Headers, body: bytes) -> Respon
 
 
 def _check_mandatory(message: Request | Response, rows: list[tuple[str, str]]) -> None:
-    """Reads what section 8.1.1 asks of every message; Max-Forwards, unknown to RFC 2543, may be missing."""
-    key = "via"
+    """Reads what section 8.1.1 asks of every message."""
     try:
-        if not message.via:
-            raise ParseError("Via is missing", status=400)
-        key = "from"
-        message.from_  # noqa: B018  # read for the error that it may raise, and kept
-        key = "to"
-        message.to  # noqa: B018
-        key = "call-id"
-        message.call_id  # noqa: B018
-        key = "cseq"
-        cseq = message.cseq
-    except ParseError as error:
-        row = _row_of(rows, key)
-        raise _RowError(error.reason, row, error.offset if row else -1) from None
+        message.headers.read_mandatory()
+    except MandatoryError as failure:
+        row = _row_of(rows, failure.key)
+        raise _RowError(failure.error.reason, row, failure.error.offset if row else -1) from None
     # Section 8.1.1.5: "The method MUST match that of the request."
-    if isinstance(message, Request) and cseq.method != message.method:
+    if isinstance(message, Request) and message.cseq.method != message.method:
         raise _RowError("CSeq names another method", _row_of(rows, "cseq"), 0)
 
 
-def _check_text(rows: list[tuple[str, str]], lines: list[str]) -> None:
-    """Control characters and lengths; one search over all the text, as nearly always nothing is found."""
-    text = "\n".join(lines)
-    if "\r" not in text and "\0" not in text and len(text) <= MAX_HEADER_VALUE:
-        return
-    if FORBIDDEN_IN_VALUE.search(lines[0]):
-        raise _RowError("CR or NUL in the start line", 0)
+def _check_values(first: str, rows: list[tuple[str, str]]) -> None:
+    """Lengths and NUL, which only a quoted-pair may hold."""
+    if "\0" in first:
+        raise _RowError("NUL in the start line", 0, first.index("\0"))
     for number, (_, value) in enumerate(rows, 1):
         if len(value) > MAX_HEADER_VALUE:
             raise _RowError("header field too long", number, 0, 513)
         found = FORBIDDEN_IN_VALUE.search(value)
         if found is not None:
-            raise _RowError("CR or NUL in a header field", number, found.start())
+            raise _RowError("NUL in a header field", number, found.start())
 
 
 def _body(data: bytes, body_start: int, rows: list[tuple[str, str]], index: dict[str, list[str]]) -> bytes:
@@ -236,14 +237,9 @@ def content_length(text: str) -> int:
     return length
 
 
-def _is_sip(line: str) -> bool:
-    return "SIP/" in line.upper()
-
-
-def _answerable(line: str) -> bool:
-    """Whether a malformed message is a request, and no ACK (section 17.1.1.1: an ACK is never answered)."""
-    line = line.upper()
-    return not line.startswith(("SIP/", "ACK "))
+def _answerable(head: str) -> bool:
+    """Whether a malformed message is a request, and no ACK (section 17: an ACK is never answered)."""
+    return not head[:4].upper().startswith(("SIP/", "ACK "))
 
 
 def _row_of(rows: list[tuple[str, str]], key: str, occurrence: int = 0) -> int:

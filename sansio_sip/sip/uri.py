@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from sansio_sip.errors import ParseError
 
-from .grammar import BAD_ESCAPE, OTHER_URI, SIP_URI, URI_HEADER, URI_PARAMETER
-from .parameters import Parameters, Parametric, with_parameter, without_parameter
+from .grammar import BAD_ESCAPE, OTHER_URI, SIP_URI
+from .parameters import Parameters, Parametric, split_parameters, with_parameter, without_parameter
 
 __all__ = ["OtherUri", "Parameters", "SipUri", "Uri", "format_host", "parse_uri", "valid_ipv6"]
 
@@ -47,8 +47,11 @@ _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 
 def _unescape(text: str) -> str:
+    """`text` with each escape replaced by what it stands for, octet by octet, but once only."""
     if "%" not in text:
         return text
+    if BAD_ESCAPE.search(text) is not None:
+        raise ParseError("bad escape in URI", status=400)
     octets = _ESCAPE.sub(lambda found: bytes((int(found[1], 16),)), text.encode("ascii"))
     return octets.decode("utf-8", "surrogateescape")
 
@@ -64,14 +67,12 @@ def valid_ipv6(text: str) -> bool:
     return True
 
 
-def parse_host(text: str, offset: int) -> str:
-    """The host of `text`, which has matched the grammar's `host`, without the brackets of an IPv6 reference."""
-    if text[0] != "[":
-        return text
+def parse_host(text: str) -> str:
+    """The host of an IPv6 reference, without its brackets."""
     # RFC 5118 section 4.10: the ABNF of RFC 3261 lets a third colon come before an IPv4 part; take it, never send it.
     host = text[1:-1].replace(":::", "::")
     if not valid_ipv6(host):
-        raise ParseError("bad IPv6 address", offset=offset, status=400)
+        raise ParseError("bad IPv6 address", status=400)
     return host
 
 
@@ -80,10 +81,10 @@ def format_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def parse_port(text: str, offset: int) -> int:
+def parse_port(text: str) -> int:
     port = int(text)
     if port > _MAX_PORT:
-        raise ParseError("port out of range", offset=offset, status=400)
+        raise ParseError("port out of range", status=400)
     return port
 
 
@@ -186,27 +187,28 @@ def parse_uri(text: str) -> Uri:
     found = SIP_URI.fullmatch(text)
     if found is None:
         return _parse_other(text)
-    if "%" in text and (bad := BAD_ESCAPE.search(text)) is not None:
-        raise ParseError("bad escape in URI", offset=bad.start(), status=400)
-    scheme, user, password, host, port, tail, query = found.groups()
-    if host[0] == "[":
-        host = parse_host(host, found.start(4))
-    parameters: Parameters = ()
-    if tail:
-        parameters = tuple(
-            [
-                (_unescape(name), value if value is None else _unescape(value))
-                for name, value in [pair.groups() for pair in URI_PARAMETER.finditer(tail)]
-            ]
-        )
+    return make_uri(*found.groups())
+
+
+def make_uri(
+    scheme: str, user: str | None, password: str | None, host: str, port: str | None, tail: str, query: str | None
+) -> SipUri:
+    """The URI of the parts that have matched the grammar of a SIP-URI."""
+    parameters = split_parameters(tail) if tail else ()
     headers: tuple[tuple[str, str], ...] = ()
     if query:
-        headers = tuple([(_unescape(name), _unescape(value)) for name, value in URI_HEADER.findall(query)])
+        pairs = [pair.partition("=") for pair in query.split("&")]
+        headers = tuple([(name, value) for name, _, value in pairs])
+    if (user and "%" in user) or (password and "%" in password) or (tail and "%" in tail) or (query and "%" in query):
+        user = user and _unescape(user)
+        password = password and _unescape(password)
+        parameters = tuple([(_unescape(name), value and _unescape(value)) for name, value in parameters])
+        headers = tuple([(_unescape(name), _unescape(value)) for name, value in headers])
     return SipUri(
-        host,
-        user if user is None else _unescape(user),
-        password if password is None else _unescape(password),
-        port if port is None else parse_port(port, found.start(5)),
+        parse_host(host) if host[0] == "[" else host,
+        user,
+        password,
+        port if port is None else parse_port(port),
         parameters,
         headers,
         scheme.lower(),
