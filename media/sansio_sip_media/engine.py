@@ -1,0 +1,196 @@
+"""The media engine: one machine for the audio of all calls, with one clock.
+
+Theory of operation
+-------------------
+Sessions are rows (`session.MediaSession`). The engine knows which flow belongs to which row, keeps the earliest
+deadline of each, and beats the one tick: every 20 ms it lets each session that has audio speak and hear one frame.
+Datagrams are taken as they arrive, so that jitter is measured on arrival; decoding and sending wait for the tick.
+
+The tick keeps to its grid. When it comes late by up to three frames, the frames that were missed are made up for; when
+it comes later than that the grid starts anew: a burst would help nobody.
+"""
+
+from collections.abc import Iterator
+
+from sansio_sip.context import Context
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram
+from sansio_sip.errors import LocalProtocolError
+from sansio_sip.machine import Outbox
+from sansio_sip.sdp.model import SessionDescription
+from sansio_sip.softphone.media_plane import (
+    AudioAvailable,
+    MediaOptions,
+    MediaOutput,
+    MediaStatistics,
+    Samples,
+    SessionId,
+)
+from sansio_sip.timers import Deadlines
+
+from .audio_stream import FRAME
+from .crypto import CryptoProvider
+from .session import MediaSession
+
+__all__ = ["MediaEngine"]
+
+# Frames that are made up for when a tick is late; beyond them the clock starts anew.
+CATCH_UP = 3
+
+
+class MediaEngine:
+    """Implements `sansio_sip.softphone.media_plane.MediaPlane`.
+
+    Args:
+        context: randomness, oracles, Unix time.
+        crypto: DTLS and SRTP; None in a replay, where the oracle answers for it.
+    """
+
+    def __init__(self, context: Context, crypto: CryptoProvider | None) -> None:
+        self._context = context
+        self._crypto = crypto
+        self._outbox: Outbox[MediaOutput] = Outbox()
+        self._sessions: dict[SessionId, MediaSession] = {}
+        self._flows: dict[FlowId, MediaSession] = {}
+        self._deadlines: Deadlines[SessionId] = Deadlines()
+        self._next_tick: float | None = None
+        self._announced: set[SessionId] = set()
+        self.late_ticks = 0
+        """Times the tick came so late that the clock had to start anew."""
+
+    # Commands
+
+    def open_session(self, session: SessionId, options: MediaOptions, *, now: float) -> None:
+        if session in self._sessions:
+            raise LocalProtocolError(f"cannot open session {session}: it is open; close it first")
+        row = self._sessions[session] = MediaSession(self._context, self._crypto, session, options, now=now)
+        self._drain(row, now)
+
+    def create_offer(self, session: SessionId, *, direction: str = "sendrecv", now: float) -> None:
+        row = self._session(session)
+        row.create_offer(direction, now=now)
+        self._drain(row, now)
+
+    def apply_offer(
+        self, session: SessionId, offer: SessionDescription, *, direction: str = "sendrecv", now: float
+    ) -> None:
+        row = self._session(session)
+        row.apply_offer(offer, direction, now=now)
+        self._drain(row, now)
+
+    def apply_answer(self, session: SessionId, answer: SessionDescription, *, now: float) -> None:
+        row = self._session(session)
+        row.apply_answer(answer, now=now)
+        self._drain(row, now)
+
+    def rebind(self, session: SessionId, bind: tuple[str, ...], *, now: float) -> None:
+        row = self._session(session)
+        row.rebind(bind, now=now)
+        self._drain(row, now)
+
+    def close_session(self, session: SessionId, *, now: float) -> None:
+        row = self._session(session)
+        row.close(now=now)
+        self._drain(row, now)
+        del self._sessions[session]
+        self._deadlines.remove(session)
+        self._announced.discard(session)
+
+    def set_muted(self, session: SessionId, muted: bool, *, now: float) -> None:
+        self._session(session).audio.muted = muted
+
+    def write_audio(self, session: SessionId, samples: Samples, rate: int, *, now: float) -> int:
+        return self._session(session).audio.write(samples, rate)
+
+    def audio_queued(self, session: SessionId) -> float:
+        return self._session(session).audio.queued
+
+    def flush_audio(self, session: SessionId, *, now: float) -> float:
+        return self._session(session).audio.flush()
+
+    def read_audio(self, session: SessionId, rate: int) -> Samples:
+        self._announced.discard(session)
+        return self._session(session).audio.read(rate)
+
+    def send_dtmf(
+        self, session: SessionId, digits: str, *, duration_ms: int = 100, gap_ms: int = 70, now: float
+    ) -> None:
+        self._session(session).send_dtmf(digits, duration_ms, gap_ms)
+
+    def statistics(self, session: SessionId) -> MediaStatistics:
+        return self._session(session).statistics()
+
+    # Inputs
+
+    def flow_opened(self, flow: FlowId, local: Address, *, now: float) -> None:
+        if (row := self._flows.get(flow)) is not None:
+            row.flow_opened(flow, local, now=now)
+            self._drain(row, now)
+
+    def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
+        if (row := self._flows.pop(flow, None)) is not None:
+            row.flow_lost(flow, reason, now=now)
+            self._drain(row, now)
+
+    def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
+        if (row := self._flows.get(flow)) is not None:
+            row.receive_datagram(flow, data, source, now=now)
+            self._drain(row, now)
+
+    def handle_timeout(self, *, now: float) -> None:
+        for session in self._deadlines.due(now):
+            row = self._sessions[session]
+            row.handle_timeout(now=now)
+            self._drain(row, now)
+        if self._next_tick is not None and now >= self._next_tick:
+            self._tick(now)
+
+    def next_timeout(self) -> float | None:
+        deadline = self._deadlines.next()
+        if self._next_tick is None:
+            return deadline
+        return self._next_tick if deadline is None else min(deadline, self._next_tick)
+
+    def poll_output(self) -> MediaOutput | None:
+        return self._outbox.poll()
+
+    def outputs(self) -> Iterator[MediaOutput]:
+        return self._outbox.drain()
+
+    # The tick
+
+    def _tick(self, now: float) -> None:
+        assert self._next_tick is not None
+        if now - self._next_tick > CATCH_UP * FRAME:
+            self.late_ticks += 1
+            self._next_tick = now
+        while self._next_tick is not None and self._next_tick <= now:
+            active = [row for row in self._sessions.values() if row.flowing]
+            for row in active:
+                row.tick(now=now)
+                self._drain(row, now)
+            self._next_tick = self._next_tick + FRAME if active else None
+        heard = tuple(
+            name for name, row in self._sessions.items() if row.audio.has_heard and name not in self._announced
+        )
+        if heard:
+            self._announced.update(heard)
+            self._outbox.put(AudioAvailable(heard))
+
+    # Rows
+
+    def _drain(self, row: MediaSession, now: float) -> None:
+        for output in row.outputs():
+            if isinstance(output, OpenDatagram):
+                self._flows[output.flow] = row
+            elif isinstance(output, CloseFlow):
+                self._flows.pop(output.flow, None)
+            self._outbox.put(output)
+        self._deadlines.update(row.id, row.next_timeout())
+        if self._next_tick is None and row.flowing:
+            self._next_tick = now
+
+    def _session(self, session: SessionId) -> MediaSession:
+        try:
+            return self._sessions[session]
+        except KeyError:
+            raise LocalProtocolError(f"there is no media session {session!r}: it was closed or never opened") from None

@@ -1,0 +1,138 @@
+"""Plain RTP: no checks, no keys. Only where the account asks for it.
+
+Packets go to the address in the peer's SDP. They are taken from there, or, once, from the first source that sends a
+payload type that was negotiated: behind a NAT the address in the SDP is not the one that packets come from (symmetric
+RTP, RFC 4961). Whoever comes later is refused.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from types import MappingProxyType
+
+from sansio_sip.context import Private
+from sansio_sip.effects import Address, FlowId, SendDatagram
+from sansio_sip.machine import Outbox
+from sansio_sip.sdp.model import SessionDescription
+from sansio_sip.sdp.negotiation import LocalMedia, Negotiated
+from sansio_sip.timers import TimerSet
+
+from .demux import Kind
+from .transport import Arrived, Connected, Interrupted, Path, TransportOutput
+
+__all__ = ["PlainTransport"]
+
+
+class Timer(Enum):
+    SILENCE = "silence"  # nothing has arrived for a while
+
+
+class PlainTransport:
+    """The machine. `silence`: seconds without any packet after which the peer counts as lost."""
+
+    def __init__(self, silence: float) -> None:
+        self._silence = silence
+        self._outbox: Outbox[TransportOutput] = Outbox()
+        self._timers: TimerSet[Timer] = TimerSet()
+        self._flows: list[FlowId] = []
+        self._remote: Address | None = None
+        self._announced: Address | None = None
+        self._latched = False
+        self._lost = False
+        self._negotiated: Negotiated | None = None
+        self._rejected: Counter[str] = Counter()
+
+    protection = "none"
+    rtt: float | None = None
+    stages: Mapping[str, float] = MappingProxyType({})
+
+    @property
+    def path(self) -> Path | None:
+        return Path(self._flows[-1], self._remote) if self._flows and self._remote is not None else None
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        return MappingProxyType(self._rejected)
+
+    def add_flow(self, flow: FlowId, local: Address, *, now: float) -> None:
+        self._flows.append(flow)
+
+    def flow_lost(self, flow: FlowId, *, now: float) -> None:
+        if flow in self._flows:
+            self._flows.remove(flow)
+        if not self._flows:
+            self._interrupt("the socket was lost")
+
+    def restart(self, *, now: float) -> None:
+        """The next description carries the new address; until the peer answers, the newest socket is used."""
+
+    def prepare_answer(self, offer: SessionDescription, *, now: float) -> None:
+        """An answer depends on nothing in the offer here."""
+
+    def describe(self, media: LocalMedia) -> LocalMedia:
+        return media
+
+    def settle(self, negotiated: Negotiated, *, now: float) -> None:
+        first = self._negotiated is None
+        self._negotiated = negotiated
+        if negotiated.remote_address != self._announced:
+            self._announced = negotiated.remote_address
+            self._latched = False
+            if negotiated.remote_address is not None:
+                self._remote = negotiated.remote_address
+        if (path := self.path) is not None:
+            self._outbox.put(Connected(path))
+        if first:
+            self._timers.arm(Timer.SILENCE, now + self._silence)
+
+    def send(self, packet: Private, kind: Kind, *, now: float) -> bool:
+        path = self.path
+        if path is None or self._negotiated is None:
+            return False
+        # RTCP shares the socket (RFC 5761), or does without: a peer that declines that is sent none.
+        if kind is Kind.RTCP and not self._negotiated.rtcp_mux:
+            return False
+        self._outbox.put(SendDatagram(path.flow, packet, path.remote))
+        return True
+
+    def receive_datagram(self, flow: FlowId, data: bytes, source: Address, kind: Kind, *, now: float) -> None:
+        if self._negotiated is None or kind not in (Kind.RTP, Kind.RTCP):
+            self._rejected[f"unexpected {kind.value}"] += 1
+        elif source != self._remote and not self._latch(source, data, kind):
+            self._rejected["from elsewhere"] += 1
+        else:
+            self._latched = self._latched or kind is Kind.RTP
+            self._timers.arm(Timer.SILENCE, now + self._silence)
+            if self._lost and (path := self.path) is not None:
+                self._lost = False
+                self._outbox.put(Connected(path))
+            self._outbox.put(Arrived(kind, Private(data), len(data)))
+
+    def _latch(self, source: Address, data: bytes, kind: Kind) -> bool:
+        """Whether an unknown source may be the peer behind a NAT."""
+        assert self._negotiated is not None
+        if self._latched or kind is not Kind.RTP or data[1] & 0x7F not in self._negotiated.receive_payload_types:
+            return False
+        self._remote = source
+        return True
+
+    def close(self, *, now: float) -> None:
+        self._timers.clear()
+
+    def handle_timeout(self, *, now: float) -> None:
+        for _ in self._timers.due(now):
+            self._interrupt(f"nothing has arrived for {self._silence:.0f} s")
+
+    def next_timeout(self) -> float | None:
+        return self._timers.next()
+
+    def poll_output(self) -> TransportOutput | None:
+        return self._outbox.poll()
+
+    def outputs(self) -> Iterator[TransportOutput]:
+        return self._outbox.drain()
+
+    def _interrupt(self, reason: str) -> None:
+        if not self._lost:
+            self._lost = True
+            self._outbox.put(Interrupted(reason))

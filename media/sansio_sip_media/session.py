@@ -1,0 +1,434 @@
+"""One media session: its sockets, offer and answer, the way to the peer, and the audio that takes it.
+
+Theory of operation
+-------------------
+A session is a row of the engine. It joins machines that know nothing of each other: `OfferAnswer`, a `MediaTransport`
+of the profile in use, `AudioStream` and `RtcpSession`.
+
+    OPENING --sockets open--> READY --offer and answer--> CONNECTING --Connected--> FLOWING <--> INTERRUPTED
+       |                                                       |
+       +-- none could be opened --> FAILED <--- no way found --+
+
+Commands that come while sockets are being opened wait for them.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import TypeAlias, assert_never
+
+from sansio_sip.context import Context, Private
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, SendDatagram
+from sansio_sip.errors import LocalProtocolError, ParseError
+from sansio_sip.machine import Outbox
+from sansio_sip.sdp.model import SessionDescription
+from sansio_sip.sdp.negotiation import LocalMedia, Negotiated, NegotiationError, profile_of
+from sansio_sip.sdp.offer_answer import OfferAnswer
+from sansio_sip.softphone.media_plane import (
+    DtmfReceived,
+    LocalDescription,
+    MediaConnected,
+    MediaDisconnected,
+    MediaFailed,
+    MediaOptions,
+    MediaProfile,
+    MediaStatistics,
+    SessionId,
+    TonesSent,
+)
+
+from .audio_stream import AudioStream
+from .crypto import CryptoProvider
+from .demux import Kind, classify
+from .plain_transport import PlainTransport
+from .rtcp.session import RtcpSession, SendRtcp
+from .rtp.packet import RtpPacket
+from .transport import Arrived, Connected, Failed, Interrupted, MediaTransport
+from .webrtc_transport import WebRtcTransport
+
+__all__ = ["MediaSession", "SessionOutput", "State"]
+
+SessionOutput: TypeAlias = (
+    OpenDatagram
+    | SendDatagram
+    | CloseFlow
+    | LocalDescription
+    | MediaConnected
+    | MediaDisconnected
+    | MediaFailed
+    | DtmfReceived
+    | TonesSent
+)
+
+
+class State(Enum):
+    """See the module's theory of operation."""
+
+    OPENING = "opening"
+    READY = "ready"
+    CONNECTING = "connecting"
+    FLOWING = "flowing"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class MediaSession:
+    """The machine of one session. Commands that cannot be done raise `LocalProtocolError`."""
+
+    def __init__(
+        self,
+        context: Context,
+        crypto: CryptoProvider | None,
+        session: SessionId,
+        options: MediaOptions,
+        *,
+        now: float,
+    ) -> None:
+        self.id = session
+        self.state = State.OPENING
+        self.audio = AudioStream(context)
+        self._context = context
+        self._crypto = crypto
+        self._options = options
+        self._outbox: Outbox[SessionOutput] = Outbox()
+        self._opened_at = now
+        self._flowing_at: float | None = None
+        self._flow_serial = 0
+        self._pending: set[FlowId] = set()
+        self._flows: dict[FlowId, Address] = {}
+        self._retired: set[FlowId] = set()
+        self._when_open: Callable[[float], None] | None = None
+        self._negotiation = OfferAnswer(context.entropy.session_id())
+        self._negotiated: Negotiated | None = None
+        self._transport: MediaTransport | None = None
+        self._rtcp: RtcpSession | None = None
+        self._cname = context.entropy.uuid("cname")
+        self._received_octets = 0
+        self._rejected: Counter[str] = Counter()
+        self._sending_tones = False
+        self._open_flows(options.bind)
+
+    # Commands
+
+    def create_offer(self, direction: str, *, now: float) -> None:
+        """Gives `LocalDescription` once the sockets are open."""
+        if self.state is State.OPENING:
+            self._when_open = lambda later: self.create_offer(direction, now=later)
+            return
+        self._refuse_when_over("make an offer")
+        transport = self._transport_for(self._options.profiles[0], controlling=True, now=now)
+        description = self._negotiation.create_offer(transport.describe(self._local_media(transport, direction)))
+        self._outbox.put(LocalDescription(self.id, description))
+
+    def apply_offer(self, offer: SessionDescription, direction: str, *, now: float) -> None:
+        """Gives `LocalDescription` with the answer, or `MediaFailed`."""
+        if self.state is State.OPENING:
+            self._when_open = lambda later: self.apply_offer(offer, direction, now=later)
+            return
+        self._refuse_when_over("answer an offer")
+        try:
+            # No downgrade: a profile that the account does not allow is refused, whatever the peer wishes.
+            profile = MediaProfile(profile_of(offer, [allowed.value for allowed in self._options.profiles]))
+            transport = self._transport_for(profile, controlling=False, now=now)
+            transport.prepare_answer(offer, now=now)
+            local = transport.describe(self._local_media(transport, direction))
+            answer, negotiated = self._negotiation.accept_offer(offer, local)
+        except NegotiationError as error:
+            self._outbox.put(MediaFailed(self.id, error.status, error.reason))
+            return
+        self._outbox.put(LocalDescription(self.id, answer))
+        self._settle(transport, negotiated, now)
+
+    def apply_answer(self, answer: SessionDescription, *, now: float) -> None:
+        """Takes the answer to our offer. Gives `MediaFailed` when it does not fit."""
+        self._refuse_when_over("take an answer")
+        if self._transport is None:
+            raise LocalProtocolError(f"cannot take an answer: session {self.id} has made no offer; make one first")
+        try:
+            negotiated = self._negotiation.accept_answer(answer)
+        except NegotiationError as error:
+            self._outbox.put(MediaFailed(self.id, error.status, error.reason))
+            return
+        self._settle(self._transport, negotiated, now)
+
+    def rebind(self, bind: tuple[str, ...], *, now: float) -> None:
+        """Opens sockets on other addresses. The old ones stay until the peer has answered on a new one."""
+        self._refuse_when_over("take other addresses")
+        self._retired.update(self._flows)
+        self.state = State.OPENING
+        self._open_flows(bind)
+        if self._transport is not None:
+            self._transport.restart(now=now)
+            self._drain_transport(now)
+
+    def close(self, *, now: float) -> None:
+        """Says goodbye in RTCP and DTLS, closes the sockets."""
+        if self._transport is not None:
+            if self._rtcp is not None and self._flowing_at is not None:
+                self._transport.send(Private(self._rtcp.bye(now=now)), Kind.RTCP, now=now)
+            self._transport.close(now=now)
+            self._drain_transport(now)
+        self.state = State.CLOSED
+        for flow in (*self._flows, *sorted(self._pending)):
+            self._outbox.put(CloseFlow(flow))
+        self._flows.clear()
+        self._pending.clear()
+
+    def send_dtmf(self, digits: str, duration_ms: int, gap_ms: int) -> None:
+        """Queues key presses; `TonesSent` follows."""
+        self.audio.send_dtmf(digits, duration_ms, gap_ms)
+        self._sending_tones = True
+
+    # Inputs
+
+    def flow_opened(self, flow: FlowId, local: Address, *, now: float) -> None:
+        if flow not in self._pending:
+            return
+        self._pending.discard(flow)
+        self._flows[flow] = local
+        if self._transport is not None:
+            self._transport.add_flow(flow, local, now=now)
+            self._drain_transport(now)
+        self._proceed(now)
+
+    def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
+        self._pending.discard(flow)
+        self._retired.discard(flow)
+        if self._flows.pop(flow, None) is not None and self._transport is not None:
+            self._transport.flow_lost(flow, now=now)
+            self._drain_transport(now)
+        self._proceed(now, reason)
+
+    def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
+        if self._transport is None:
+            self._rejected["before an offer"] += 1
+            return
+        self._transport.receive_datagram(flow, data, source, classify(data), now=now)
+        self._drain_transport(now)
+
+    def tick(self, *, now: float) -> None:
+        """Twenty milliseconds of audio, both ways. The engine calls it while `flowing`."""
+        assert self._transport is not None
+        packet = self.audio.tick(now=now)
+        if packet is not None and self._transport.send(Private(bytes(packet)), Kind.RTP, now=now):
+            assert self._rtcp is not None
+            self._rtcp.sent(packet, now=now)
+        self._drain_transport(now)
+        self._report_digits(now)
+        if self._sending_tones and not self.audio.sending_dtmf:
+            self._sending_tones = False
+            self._outbox.put(TonesSent(self.id))
+
+    def handle_timeout(self, *, now: float) -> None:
+        if self._transport is not None:
+            self._transport.handle_timeout(now=now)
+            self._drain_transport(now)
+        if self._rtcp is not None:
+            self._rtcp.handle_timeout(now=now)
+            self._drain_rtcp(now)
+
+    def next_timeout(self) -> float | None:
+        if self.state is State.CLOSED:
+            return None
+        transport = self._transport.next_timeout() if self._transport is not None else None
+        rtcp = self._rtcp.next_timeout() if self._rtcp is not None else None
+        return min((deadline for deadline in (transport, rtcp) if deadline is not None), default=None)
+
+    def poll_output(self) -> SessionOutput | None:
+        return self._outbox.poll()
+
+    def outputs(self) -> Iterator[SessionOutput]:
+        return self._outbox.drain()
+
+    # Facts
+
+    @property
+    def flowing(self) -> bool:
+        """Whether the tick has something to do here: audio goes on being heard while the way is interrupted."""
+        return self._flowing_at is not None and self.state not in (State.CLOSED, State.FAILED)
+
+    def statistics(self) -> MediaStatistics:
+        receiver, sender, rtcp, transport = self.audio.receiver, self.audio.sender, self._rtcp, self._transport
+        rtt = rtcp.rtt if rtcp is not None else None
+        if rtt is None and transport is not None:
+            rtt = transport.rtt
+        path = transport.path if transport is not None else None
+        stages = transport.stages if transport is not None else {}
+        return MediaStatistics(
+            codec="" if self.audio.codec is None else _spelling(self.audio.codec.name),
+            protection=transport.protection if transport is not None and self._flowing_at is not None else "none",
+            local=self._flows.get(path.flow) if path is not None else None,
+            remote=path.remote if path is not None else None,
+            packets_sent=sender.packets,
+            packets_received=receiver.packets_received if receiver is not None else 0,
+            octets_sent=sender.octets,
+            octets_received=self._received_octets,
+            packets_lost=receiver.packets_lost if receiver is not None else 0,
+            jitter_ms=receiver.jitter_ms if receiver is not None else 0.0,
+            rtt_ms=None if rtt is None else rtt * 1000,
+            remote_lost=rtcp.remote_lost if rtcp is not None else None,
+            remote_jitter_ms=rtcp.remote_jitter_ms if rtcp is not None else None,
+            ice_ms=_between(self._opened_at, stages.get("ice")),
+            dtls_ms=_between(stages.get("ice"), stages.get("dtls")),
+            setup_ms=_between(self._opened_at, self._flowing_at),
+            concealed=self.audio.concealed,
+            discarded=self.audio.discarded,
+            rejected=tuple(sorted(self._all_rejected().items())),
+        )
+
+    def _all_rejected(self) -> Counter[str]:
+        rejected = Counter(self._rejected)
+        if self._transport is not None:
+            rejected.update(self._transport.rejected)
+        return rejected
+
+    # Sockets
+
+    def _open_flows(self, bind: tuple[str, ...]) -> None:
+        for host in bind:
+            self._flow_serial += 1
+            flow = FlowId(f"{self.id}/{self._flow_serial}")
+            self._pending.add(flow)
+            self._outbox.put(OpenDatagram(flow, Address(host, 0), dscp=self._options.dscp))
+
+    def _proceed(self, now: float, reason: str = "") -> None:
+        """Goes on with what was waiting for the sockets, once each has opened or failed."""
+        if self._pending or self.state is not State.OPENING:
+            return
+        if not self._flows:
+            where = ", ".join(self._options.bind)
+            self._fail(500, f"no socket could be opened at {where}: {reason}")
+            return
+        self.state = State.READY if self._negotiated is None else State.CONNECTING
+        if self._when_open is not None:
+            command, self._when_open = self._when_open, None
+            command(now)
+
+    def _retire(self, in_use: FlowId) -> None:
+        """Closes the sockets from before a rebind, now that another carries the call."""
+        if in_use in self._retired:
+            return
+        for flow in sorted(self._retired):
+            if self._flows.pop(flow, None) is not None:
+                self._outbox.put(CloseFlow(flow))
+        self._retired.clear()
+
+    # Offer and answer
+
+    def _transport_for(self, profile: MediaProfile, *, controlling: bool, now: float) -> MediaTransport:
+        """The transport in use, or the first one. A profile is for the life of a session."""
+        if self._transport is None:
+            if profile is MediaProfile.WEBRTC:
+                self._transport = WebRtcTransport(self._context, self._crypto, controlling=controlling)
+            else:
+                self._transport = PlainTransport(self._options.disconnect_timeout)
+            for flow, local in self._flows.items():
+                self._transport.add_flow(flow, local, now=now)
+        return self._transport
+
+    def _local_media(self, transport: MediaTransport, direction: str) -> LocalMedia:
+        current = [local for flow, local in self._flows.items() if flow not in self._retired]
+        return LocalMedia(
+            profile="webrtc" if isinstance(transport, WebRtcTransport) else "rtp",
+            address=current[0],
+            codecs=self._options.codecs,
+            direction=direction,
+            cname=self._cname,
+            ssrc=self.audio.ssrc,
+        )
+
+    def _settle(self, transport: MediaTransport, negotiated: Negotiated, now: float) -> None:
+        """Offer and answer are both known."""
+        self._negotiated = negotiated
+        self.audio.configure(negotiated)
+        assert self.audio.codec is not None
+        if self._rtcp is None:
+            clock_rate = self.audio.codec.clock_rate
+            self._rtcp = RtcpSession(self._context, self.audio.ssrc, self._cname, clock_rate, self.audio.sender)
+        self._rtcp.clock_rate = self.audio.codec.clock_rate
+        self._rtcp.receiver = self.audio.receiver
+        if self.state is State.READY:
+            self.state = State.CONNECTING
+        transport.settle(negotiated, now=now)
+        self._drain_transport(now)
+
+    # The way to the peer
+
+    def _drain_transport(self, now: float) -> None:
+        if self._transport is None:
+            return
+        for output in self._transport.outputs():
+            match output:
+                case SendDatagram():
+                    self._outbox.put(output)
+                case Arrived():
+                    self._on_packet(output, now)
+                case Connected():
+                    self._retire(output.path.flow)
+                    self._on_connected(now)
+                case Interrupted():
+                    if self.state is State.FLOWING:
+                        self.state = State.INTERRUPTED
+                        self._outbox.put(MediaDisconnected(self.id, output.reason))
+                case Failed():
+                    self._fail(output.status, output.reason)
+                case _:
+                    assert_never(output)
+
+    def _on_connected(self, now: float) -> None:
+        if self._flowing_at is None:
+            self._flowing_at = now
+            assert self._rtcp is not None
+            self._rtcp.start(now=now)
+        if self.state is not State.FLOWING:
+            self.state = State.FLOWING
+            self._outbox.put(MediaConnected(self.id))
+
+    def _on_packet(self, packet: Arrived, now: float) -> None:
+        if packet.kind is Kind.RTCP:
+            if self._rtcp is not None:
+                self._rtcp.receive(packet.data, now=now)
+            return
+        try:
+            rtp = RtpPacket.parse(packet.data)
+        except ParseError:
+            self._rejected["malformed RTP"] += 1
+            return
+        self._received_octets += packet.size
+        self.audio.receive(rtp, now=now)
+        self._report_digits(now)
+
+    def _drain_rtcp(self, now: float) -> None:
+        if self._rtcp is None or self._transport is None:
+            return
+        for output in self._rtcp.outputs():
+            match output:
+                case SendRtcp():
+                    self._transport.send(Private(output.data), Kind.RTCP, now=now)
+                case _:
+                    assert_never(output)
+        self._drain_transport(now)
+
+    def _report_digits(self, now: float) -> None:
+        for digit in self.audio.digits(now=now):
+            self._outbox.put(DtmfReceived(self.id, digit.digit, digit.duration_ms))
+
+    def _fail(self, status: int, reason: str) -> None:
+        if self.state not in (State.FAILED, State.CLOSED):
+            self.state = State.FAILED
+            self._outbox.put(MediaFailed(self.id, status, reason))
+
+    def _refuse_when_over(self, what: str) -> None:
+        if self.state in (State.FAILED, State.CLOSED):
+            raise LocalProtocolError(f"cannot {what}: session {self.id} is {self.state.value}; open another")
+
+
+def _between(start: float | None, end: float | None) -> float | None:
+    """Milliseconds."""
+    return None if start is None or end is None else (end - start) * 1000
+
+
+def _spelling(codec: str) -> str:
+    """The codec's name as the reference writes it."""
+    return codec if codec == "opus" else codec.upper()

@@ -1,0 +1,273 @@
+"""The way of WebRTC: ICE finds a path, DTLS on that path gives keys, SRTP protects with them.
+
+Theory of operation
+-------------------
+    settle --> ICE checks --PairSelected--> DTLS handshake --HandshakeDone--> Connected
+                    |                            |
+                    +--- no pair --> Failed <----+ wrong certificate, no answer
+
+DTLS is spoken on the selected pair alone; its certificate is compared with the fingerprint in the peer's SDP (RFC 5763
+section 5). What the peer says in DTLS before our own checks are done is kept for a moment. A new pair (a nomination, an
+ICE restart) carries the old association on: keys belong to the peer, not to the path. Another fingerprint in a later
+description means another peer, and another association (RFC 8842 section 5.1).
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import assert_never
+
+from sansio_sip.context import Context, Private
+from sansio_sip.effects import Address, FlowId, SendDatagram
+from sansio_sip.machine import Outbox
+from sansio_sip.sdp.model import SessionDescription
+from sansio_sip.sdp.negotiation import LocalMedia, Negotiated, read_peer, section_profile
+from sansio_sip.softphone.media_plane import IceState
+
+from .crypto import CryptoProvider, local_fingerprint
+from .demux import Kind
+from .dtls import DtlsTransport, HandshakeDone, HandshakeFailed, PeerClosed, SendRecords
+from .ice.agent import ConsentLost, IceAgent, PairSelected, StateChanged
+from .srtp import SrtpTransport
+from .transport import Arrived, Connected, Failed, Interrupted, Path, TransportOutput
+
+__all__ = ["WebRtcTransport"]
+
+# Datagrams of DTLS kept from before a pair was selected: a ClientHello in two, and its repetition.
+MAX_EARLY = 4
+
+
+class WebRtcTransport:
+    """The machine of one session's path.
+
+    Args:
+        crypto: DTLS and SRTP; None in a replay.
+        controlling: whether we made the offer (RFC 8445 section 6.1.1).
+    """
+
+    def __init__(self, context: Context, crypto: CryptoProvider | None, *, controlling: bool) -> None:
+        self._context = context
+        self._crypto = crypto
+        self._outbox: Outbox[TransportOutput] = Outbox()
+        self._ice = IceAgent(context, controlling=controlling)
+        self._fingerprint = local_fingerprint(context, crypto)
+        self._dtls: DtlsTransport | None = None
+        self._srtp: SrtpTransport | None = None
+        self._negotiated: Negotiated | None = None
+        self._early: deque[tuple[Address, bytes]] = deque(maxlen=MAX_EARLY)
+        self._path: Path | None = None
+        self._interrupted = False
+        self._failed = False
+        self._stages: dict[str, float] = {}
+        self._rejected: Counter[str] = Counter()
+
+    protection = "DTLS-SRTP"
+
+    @property
+    def path(self) -> Path | None:
+        return self._path
+
+    @property
+    def rtt(self) -> float | None:
+        return self._ice.rtt
+
+    @property
+    def stages(self) -> Mapping[str, float]:
+        return MappingProxyType(self._stages)
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        rejected = Counter(self._rejected)
+        rejected.update({f"ICE {cause}": count for cause, count in self._ice.counters.items()})
+        if self._srtp is not None:
+            rejected.update({f"SRTP {cause}": count for cause, count in self._srtp.rejected.items()})
+        return rejected
+
+    # Set-up
+
+    def add_flow(self, flow: FlowId, local: Address, *, now: float) -> None:
+        self._ice.add_local_candidate(flow, local, now=now)
+        self._drain_ice(now)
+
+    def flow_lost(self, flow: FlowId, *, now: float) -> None:
+        self._ice.flow_lost(flow, now=now)
+        self._drain_ice(now)
+
+    def restart(self, *, now: float) -> None:
+        self._ice.restart(now=now)
+        self._drain_ice(now)
+
+    def prepare_answer(self, offer: SessionDescription, *, now: float) -> None:
+        """RFC 8839 section 4.4.2.1: an offer with new credentials restarts ICE; the answer has new ones too.
+
+        Raises `NegotiationError` where the offer lacks what WebRTC needs.
+        """
+        for section in offer.media:
+            if section.kind == "audio" and section.port and section_profile(offer, section) == "webrtc":
+                ice = read_peer(offer, section, "webrtc").ice
+                if ice is not None and self._ice.needs_restart(ice.ufrag, ice.pwd):
+                    self.restart(now=now)
+                return
+
+    def describe(self, media: LocalMedia) -> LocalMedia:
+        return replace(
+            media,
+            candidates=self._ice.local_candidates,
+            ice_ufrag=self._ice.local_ufrag,
+            ice_pwd=self._ice.local_pwd,
+            fingerprint=self._fingerprint,
+        )
+
+    def settle(self, negotiated: Negotiated, *, now: float) -> None:
+        assert negotiated.ice is not None
+        before, self._negotiated = self._negotiated, negotiated
+        if before is None or set(before.fingerprints) != set(negotiated.fingerprints):
+            self._srtp = None
+            self._dtls = DtlsTransport(
+                self._context,
+                self._crypto,
+                role="client" if negotiated.dtls_role == "client" else "server",
+                fingerprints=negotiated.fingerprints,
+            )
+        remote = negotiated.ice
+        if self._ice.needs_restart(remote.ufrag, remote.pwd):
+            # An answer with new credentials to an offer that asked for no restart: RFC 8839 forbids it, and following
+            # is the only way to hear such a peer.
+            self._ice.restart(now=now)
+        self._ice.set_remote(remote.ufrag, remote.pwd, remote.candidates, lite=remote.lite, now=now)
+        self._drain_ice(now)
+
+    # Packets
+
+    def send(self, packet: Private, kind: Kind, *, now: float) -> bool:
+        if self._srtp is None or self._path is None or self._interrupted:
+            return False
+        protected = self._srtp.protect(packet) if kind is Kind.RTP else self._srtp.protect_rtcp(packet)
+        if protected is None:
+            return False
+        self._outbox.put(SendDatagram(self._path.flow, protected, self._path.remote))
+        return True
+
+    def receive_datagram(self, flow: FlowId, data: bytes, source: Address, kind: Kind, *, now: float) -> None:
+        match kind:
+            case Kind.STUN:
+                self._ice.receive_datagram(flow, data, source, now=now)
+                self._drain_ice(now)
+            case Kind.DTLS:
+                self._receive_dtls(data, source, now)
+            case Kind.RTP | Kind.RTCP if self._srtp is not None:
+                plain = self._srtp.unprotect(data) if kind is Kind.RTP else self._srtp.unprotect_rtcp(data)
+                if plain is not None:
+                    self._outbox.put(Arrived(kind, plain, len(data)))
+            case Kind.RTP | Kind.RTCP:
+                self._rejected["before there were keys"] += 1
+            case _:
+                self._rejected[f"unexpected {kind.value}"] += 1
+
+    def close(self, *, now: float) -> None:
+        if self._dtls is not None:
+            self._dtls.close(now=now)
+            self._drain_dtls(now)
+        self._ice.close(now=now)
+        self._drain_ice(now)
+
+    # Time and outputs
+
+    def handle_timeout(self, *, now: float) -> None:
+        self._ice.handle_timeout(now=now)
+        self._drain_ice(now)
+        if self._dtls is not None:
+            self._dtls.handle_timeout(now=now)
+            self._drain_dtls(now)
+
+    def next_timeout(self) -> float | None:
+        ice = self._ice.next_timeout()
+        dtls = self._dtls.next_timeout() if self._dtls is not None else None
+        return min((deadline for deadline in (ice, dtls) if deadline is not None), default=None)
+
+    def poll_output(self) -> TransportOutput | None:
+        return self._outbox.poll()
+
+    def outputs(self) -> Iterator[TransportOutput]:
+        return self._outbox.drain()
+
+    # ICE
+
+    def _drain_ice(self, now: float) -> None:
+        for output in self._ice.outputs():
+            match output:
+                case SendDatagram():
+                    self._outbox.put(output)
+                case PairSelected():
+                    self._on_pair(output, now)
+                case StateChanged():
+                    self._on_ice_state(output.state)
+                case ConsentLost():
+                    self._interrupt("the far end no longer answers consent checks")
+                case _:
+                    assert_never(output)
+
+    def _on_pair(self, pair: PairSelected, now: float) -> None:
+        self._path = Path(pair.flow, pair.remote)
+        self._stages.setdefault("ice", now)
+        self._interrupted = False
+        if self._srtp is not None:
+            self._outbox.put(Connected(self._path))
+        elif self._dtls is not None:
+            self._dtls.start(now=now)
+            self._drain_dtls(now)
+            early, self._early = self._early, deque(maxlen=MAX_EARLY)
+            for source, data in early:
+                self._receive_dtls(data, source, now)
+
+    def _on_ice_state(self, state: IceState) -> None:
+        if state is IceState.FAILED and "dtls" not in self._stages:
+            self._fail(480, "ICE found no way to the far end")
+        elif state in (IceState.FAILED, IceState.DISCONNECTED):
+            self._interrupt("ICE has lost the far end")
+        elif state in (IceState.CONNECTED, IceState.COMPLETED) and self._interrupted:
+            self._interrupted = False
+            if self._srtp is not None and self._path is not None:
+                self._outbox.put(Connected(self._path))
+
+    # DTLS
+
+    def _receive_dtls(self, data: bytes, source: Address, now: float) -> None:
+        if self._dtls is None or self._path is None:
+            self._early.append((source, data))
+        elif source != self._path.remote:
+            self._rejected["DTLS from elsewhere"] += 1
+        else:
+            self._dtls.receive(data, now=now)
+            self._drain_dtls(now)
+
+    def _drain_dtls(self, now: float) -> None:
+        if self._dtls is None:
+            return
+        for output in self._dtls.outputs():
+            match output:
+                case SendRecords():
+                    if self._path is not None:
+                        self._outbox.put(SendDatagram(self._path.flow, output.data, self._path.remote))
+                case HandshakeDone():
+                    self._stages.setdefault("dtls", now)
+                    self._srtp = self._dtls.srtp()
+                    assert self._path is not None
+                    self._outbox.put(Connected(self._path))
+                case HandshakeFailed():
+                    self._fail(488, f"DTLS: {output.reason}")
+                case PeerClosed():
+                    self._interrupt(f"the far end ended DTLS: {output.reason}")
+                case _:
+                    assert_never(output)
+
+    def _interrupt(self, reason: str) -> None:
+        if "dtls" in self._stages and not self._interrupted:
+            self._interrupted = True
+            self._outbox.put(Interrupted(reason))
+
+    def _fail(self, status: int, reason: str) -> None:
+        if not self._failed:
+            self._failed = True
+            self._outbox.put(Failed(status, reason))
