@@ -17,8 +17,6 @@ LOCAL_CODES: Mapping[str, int] = MappingProxyType(
     {"No Answer": 3000, "Canceled": 1000, "Rejected": 3020, "Terminated": 11001, "Ignored": 11002}
 )
 
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-
 
 @dataclass(slots=True)
 class Call:
@@ -40,7 +38,7 @@ class Call:
     sip: CallId | None = None
     session: SessionId | None = None
     state: CallState = CallState.INITIALIZED
-    extra_headers: Mapping[str, str] = _NO_HEADERS
+    extra_headers: Mapping[str, str] = field(default_factory=dict)
     sip_headers: tuple[tuple[str, str], ...] = ()
     offer: bytes | None = None
     delayed_offer: bool = False

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from echo import Echo, Found, Heard, Lost, Opened, Rang
-from runtimes import RUNTIMES
+from drivers.echo import Echo, Found, Heard, Lost, Opened, Rang
+from drivers.runtimes import RUNTIMES
 
 from sansio_sip.effects import Address, FlowId, OpenDatagram, SendDatagram, SendStream
 
