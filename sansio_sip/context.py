@@ -124,6 +124,10 @@ class Entropy:
         """A server's digest nonce."""
         return self._text("nonce", 24)
 
+    def flow_key(self) -> bytes:
+        """What a proxy signs its flow tokens with (RFC 5626 section 5.2)."""
+        return self._octets("flow_key", 20)
+
     def contact_user(self) -> str:
         return self._text("contact_user", 8)
 
