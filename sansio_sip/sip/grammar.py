@@ -135,8 +135,9 @@ STATUS_LINE = re.compile(r"[sS][iI][pP]/([0-9]++\.[0-9]++) ([0-9]++)(?: ([^\r\n]
 # message-header = (header) CRLF ; header = header-name HCOLON header-value ; HCOLON = *( SP / HTAB ) ":" SWS
 HEADER_LINE = re.compile(rf"({_TOKEN}){_SWS}:{_SWS}(.*+)", re.DOTALL)
 
-# The header fields after a start line, all at once: as many as there are line ends, or one of them is malformed.
-HEADER_ROWS = re.compile(rf"\r\n({_TOKEN}){_SWS}:{_SWS}([^\r\n]*+)")
+# The header fields after a start line, all at once: as many as there are line ends, or one of them is malformed,
+# folded, or ends in spaces.
+HEADER_ROWS = re.compile(rf"\r\n({_TOKEN}){_SWS}:{_SWS}([^\r\n]*+)(?<![ \t])")
 
 # Content-Length = ( "Content-Length" / "l" ) HCOLON 1*DIGIT ; for cutting a stream before anything is parsed
 CONTENT_LENGTH = re.compile(r"\n(?:[cC][oO][nN][tT][eE][nN][tT]-[lL][eE][nN][gG][tT][hH]|[lL])[ \t]*+:([^\n]*+)")

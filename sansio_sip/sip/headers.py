@@ -9,6 +9,7 @@ from typing import Final, Protocol, Self, TypeVar
 
 from sansio_sip.errors import ParseError
 
+from .frozen import quick
 from .grammar import (
     ADDR_SPEC,
     AUTH_BARE,
@@ -40,6 +41,7 @@ from .uri import OtherUri, Uri, format_host, make_uri, parse_host, parse_port, p
 
 __all__ = [
     "COMPACT",
+    "HEADER_KEYS",
     "STAR",
     "CSeq",
     "Challenge",
@@ -95,7 +97,9 @@ _NAMES = (
     *("Warning", "WWW-Authenticate"),
 )
 _CANONICAL = {name.lower(): name for name in _NAMES} | COMPACT
-_KEYS = {name: name.lower() for name in _NAMES} | {short: name.lower() for short, name in COMPACT.items()}
+
+HEADER_KEYS: Final = {name: name.lower() for name in _NAMES} | {short: name.lower() for short, name in COMPACT.items()}
+"""The keys of names as they are mostly written (see `header_key`)."""
 
 _MAX_LIST = 128
 """Elements of one list; Via and Record-Route grow by one a hop, and Max-Forwards starts at 70."""
@@ -111,10 +115,10 @@ def canonical(name: str) -> str:
 
 def header_key(name: str) -> str:
     """What all spellings of a header field's name have in common: the long form in lower case."""
-    key = _KEYS.get(name)
+    key = HEADER_KEYS.get(name)
     if key is None:
         key = name.lower()
-        key = _KEYS.get(key, key)
+        key = HEADER_KEYS.get(key, key)
     return key
 
 
@@ -169,6 +173,8 @@ def parse_tokens(text: str) -> tuple[str, ...]:
 
 def parse_number(text: str, limit: int) -> int:
     """A decimal number below `limit`; leading zeros are nothing."""
+    if len(text) < 10 and text.isascii() and text.isdigit() and (number := int(text)) < limit:
+        return number
     found = DELTA_SECONDS.fullmatch(text)
     digits = found[1] if found is not None else None
     if digits is None or len(digits) > 10 or (number := int(digits or "0")) >= limit:
@@ -176,6 +182,7 @@ def parse_number(text: str, limit: int) -> int:
     return number
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Via(Parametric):
     """One hop of a Via (RFC 3261 section 20.42). `transport` is as received; the version is always SIP/2.0."""
@@ -231,6 +238,7 @@ class Via(Parametric):
         return replace(self, parameters=with_parameter(self.parameters, name, value))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NameAddress(Parametric):
     """`name-addr` or `addr-spec` with parameters: From, To, Contact, Route, Record-Route, Refer-To and their like.
@@ -247,12 +255,13 @@ class NameAddress(Parametric):
         found = SIP_NAME_ADDR.fullmatch(text)
         if found is None:
             return cls._parse_any(text)
-        quoted, words, *parts, tail = found.groups()
+        quoted, name, scheme, user, password, host, port, uri_tail, query, tail = found.groups()
         if quoted is not None:
-            words = unquote(quoted)
-        elif words:
-            words = words.strip(" \t") or None
-        return cls(make_uri(*parts), words or (None if quoted is None else ""), split_parameters(tail) if tail else ())
+            name = unquote(quoted)
+        elif not name or not (name := name.strip(" \t")):
+            name = None
+        uri = make_uri(scheme, user, password, host, port, uri_tail, query)
+        return cls(uri, name, split_parameters(tail) if tail else ())
 
     @classmethod
     def _parse_any(cls, text: str) -> "NameAddress":
@@ -305,6 +314,7 @@ def parse_contacts(text: str) -> tuple[NameAddress, ...]:
     return (STAR,) if text.strip(" \t") == "*" else parse_list(text, NameAddress)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CSeq:
     """CSeq (RFC 3261 section 20.16): a number below 2**31 and a method."""
@@ -317,9 +327,13 @@ class CSeq:
         found = CSEQ.fullmatch(text)
         # Section 8.1.1.5: "The sequence number value MUST be expressible as a 32-bit unsigned integer and MUST be
         # less than 2**31."
-        if found is None or (number := int(found[1] or "0")) >= _MAX_CSEQ:
-            raise ParseError("bad CSeq" if found is None else "CSeq out of range", status=400)
-        return cls(number, found[2])
+        if found is None:
+            raise ParseError("bad CSeq", status=400)
+        digits, method = found.groups()
+        number = int(digits or "0")
+        if number >= _MAX_CSEQ:
+            raise ParseError("CSeq out of range", status=400)
+        return cls(number, method)
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
@@ -344,6 +358,7 @@ class RAck:
         return f"{self.response_number} {self.cseq_number} {self.method}"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MediaType(Parametric):
     """Content-Type, and one range of Accept. Case is as received; `str(x).lower()` has none."""
@@ -357,7 +372,8 @@ class MediaType(Parametric):
         found = MEDIA_TYPE.match(text)
         if found is None:
             raise ParseError("bad media type", status=400)
-        return cls(found[1], found[2], parse_parameters(text, found.end()))
+        kind, subtype = found.groups()
+        return cls(kind, subtype, parse_parameters(text, found.end()))
 
     def __str__(self) -> str:
         return f"{self.type}/{self.subtype}{format_parameters(self.parameters)}"

@@ -211,9 +211,20 @@ def _every(parse: Callable[[str], tuple[T, ...]]) -> Callable[[Sequence[str]], t
     """Reads a header field whose rows are lists, which together are one list (RFC 3261 section 7.3.1)."""
 
     def read(rows: Sequence[str]) -> tuple[T, ...]:
-        if len(rows) == 1:
-            return parse(rows[0])
         return tuple([value for row in rows for value in parse(row)])
+
+    return read
+
+
+def _list_of(parse: Callable[[str], T]) -> Callable[[Sequence[str]], tuple[T, ...]]:
+    """The same, by what reads one element; no row may be empty."""
+
+    def read(rows: Sequence[str]) -> tuple[T, ...]:
+        if not rows:
+            return ()
+        if len(rows) == 1 and "," not in (row := rows[0]):
+            return (parse(row),)
+        return tuple([parse(element) for row in rows for element in split_list(row)])
 
     return read
 
@@ -224,10 +235,6 @@ def _call_id(text: str) -> str:
     return text
 
 
-def _addresses(text: str) -> tuple[NameAddress, ...]:
-    return parse_list(text, NameAddress)
-
-
 def _accept(text: str) -> tuple[MediaType, ...]:
     return parse_list(text, MediaType) if text else ()
 
@@ -236,13 +243,14 @@ def _first_reason(rows: Sequence[str]) -> Reason | None:
     return Reason.parse(split_list(rows[0])[0]) if rows else None
 
 
+_read_hops = _list_of(Via.parse)
+
+
 def _read_via(rows: Sequence[str]) -> tuple[Via, ...]:
     """At least one (RFC 3261 section 8.1.1)."""
-    if len(rows) == 1 and "," not in rows[0]:
-        return (Via.parse(rows[0]),)
     if not rows:
         raise ParseError("Via is missing", status=400)
-    return tuple([Via.parse(element) for row in rows for element in split_list(row)])
+    return _read_hops(rows)
 
 
 _read_from = _one("From", NameAddress.parse)
@@ -259,7 +267,7 @@ _MANDATORY: tuple[tuple[str, Callable[[Sequence[str]], object]], ...] = (
 # Section 8.1.1 has Max-Forwards too, which RFC 2543 did not.
 
 _read_contacts = _every(parse_contacts)
-_read_addresses = _every(_addresses)
+_read_addresses = _list_of(NameAddress.parse)
 _read_tokens = _every(parse_tokens)
 _read_max_forwards = _at_most_one("Max-Forwards", lambda text: parse_number(text, 256))
 _read_expires = _at_most_one("Expires", seconds)

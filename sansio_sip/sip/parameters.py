@@ -59,7 +59,10 @@ def parse_parameters(text: str, position: int = 0) -> Parameters:
 
 def split_parameters(text: str) -> Parameters:
     """The parameters of a text that has matched the grammar without quotes and spaces: `;name=value;name`."""
-    pairs = [pair.partition("=") for pair in text[1:].split(";", _MAX_PARAMETERS)]
+    if ";" not in (only := text[1:]):
+        name, equals, value = only.partition("=")
+        return ((name, value if equals else None),)
+    pairs = [pair.partition("=") for pair in only.split(";", _MAX_PARAMETERS)]
     if len(pairs) > _MAX_PARAMETERS:
         raise ParseError("too many parameters", status=400)
     return tuple([(name, value if equals else None) for name, equals, value in pairs])

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from sansio_sip.errors import ParseError
 
 from .grammar import CONTENT_LENGTH, FOLD, FORBIDDEN_IN_VALUE, HEADER_LINE, HEADER_ROWS, REQUEST_LINE, STATUS_LINE
-from .headers import header_key
+from .headers import HEADER_KEYS, header_key
 from .message import Headers, MandatoryError, Request, Response
 from .uri import SipUri, parse_uri
 
@@ -76,8 +76,6 @@ def parse_message(data: bytes) -> Request | Response:
     else:
         complete = True
     head = data[start:end].decode("utf-8", "surrogateescape")
-    if "\n " in head or "\n\t" in head:
-        head = FOLD.sub(" ", head)
     try:
         return _parse_head(data, start, head, complete, end, body_start)
     except _RowError as error:
@@ -119,18 +117,18 @@ def _parse_head(data: bytes, start: int, head: str, complete: bool, end: int, bo
     count = head.count("\n")
     if not complete:
         raise _RowError("no empty line after the header fields", count)
-    if count > MAX_HEADER_ROWS:
-        raise _RowError("too many header fields", MAX_HEADER_ROWS, status=513)
     rows: list[tuple[str, str]] = HEADER_ROWS.findall(head)
     if not len(rows) == count == head.count("\r"):
+        head = FOLD.sub(" ", head)
+        count = head.count("\n")
         rows = _rows_one_by_one(head)
-    if " \r\n" in head or "\t\r\n" in head or head[-1] in " \t":
-        rows = [(name, value.rstrip(" \t")) for name, value in rows]
+    if count > MAX_HEADER_ROWS:
+        raise _RowError("too many header fields", MAX_HEADER_ROWS, status=513)
     if len(head) > MAX_HEADER_VALUE or "\0" in head:
         _check_values(first, rows)
     index: dict[str, list[str]] = {}
     for name, value in rows:
-        key = header_key(name)
+        key = HEADER_KEYS.get(name) or header_key(name)
         if key in index:
             index[key].append(value)
         else:
@@ -159,7 +157,7 @@ def _rows_one_by_one(head: str) -> list[tuple[str, str]]:
         found = HEADER_LINE.fullmatch(line[:-1] if line.endswith("\r") else line)
         if found is None:
             raise _RowError("not a header field", number, 0)
-        rows.append((found[1], found[2]))
+        rows.append((found[1], found[2].rstrip(" \t")))
         if "\r" in found[2]:
             raise _RowError("CR in a header field", number, found[2].index("\r"))
     return rows

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from sansio_sip.errors import ParseError
 
+from .frozen import quick
 from .grammar import BAD_ESCAPE, OTHER_URI, SIP_URI
 from .parameters import Parameters, Parametric, split_parameters, with_parameter, without_parameter
 
@@ -88,6 +89,7 @@ def parse_port(text: str) -> int:
     return port
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SipUri(Parametric):
     """A `sip:` or `sips:` URI.
