@@ -1,0 +1,157 @@
+"""What a user agent says about a call."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, NewType, TypeAlias
+
+from .headers import NameAddress, Reason
+
+__all__ = [
+    "CallAccepted",
+    "CallConfirmed",
+    "CallEnd",
+    "CallEnded",
+    "CallEvent",
+    "CallId",
+    "CallProgress",
+    "EndKind",
+    "HeaderRows",
+    "IncomingCall",
+    "InfoReceived",
+    "ReofferAnswered",
+    "ReofferReceived",
+    "ReofferRejected",
+]
+
+CallId = NewType("CallId", str)
+"""Names a call within one user agent. It is the Call-ID wherever that is not taken."""
+
+HeaderRows: TypeAlias = tuple[tuple[str, str], ...]
+"""All header rows of a message, in order, names as received."""
+
+
+class EndKind(Enum):
+    """How a call ended. The first three are ends before the call was confirmed, or where something broke."""
+
+    REJECTED = "rejected"  # the callee refused it (403, 603; or our own `reject`)
+    CANCELED = "canceled"  # the caller gave up
+    FAILED = "failed"  # any other failure
+    HUNG_UP = "hung up"  # BYE
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnd:
+    """Why a call ended.
+
+    Attributes:
+        by: whose doing it was; `system` is a time-out or a lost flow.
+        status: the SIP status that fits: the response's, 200 for BYE, 487 for CANCEL, 408, 503.
+        cause: one of the reference's cause words.
+        reason: the Reason header (RFC 3326) of the BYE, CANCEL or response, if it had one.
+    """
+
+    how: EndKind
+    by: Literal["local", "remote", "system"]
+    status: int
+    cause: str
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCall:
+    """An INVITE has come. `ring`, `answer` or `reject` it. Nothing but 100 is sent until then.
+
+    `description` is the caller's offer; None asks us to make the offer in our answer.
+    """
+
+    call: CallId
+    caller: NameAddress
+    headers: HeaderRows
+    description: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallProgress:
+    """A provisional response with a To tag. `branch` is that tag: it tells the ways of a forked call apart."""
+
+    call: CallId
+    status: int
+    branch: str
+    description: bytes | None
+    headers: HeaderRows = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallAccepted:
+    """The callee has answered, and the ACK has left. `branch` is the To tag of the way that won."""
+
+    call: CallId
+    branch: str
+    description: bytes | None
+    headers: HeaderRows = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CallConfirmed:
+    """The ACK to our answer has come. `description` is the caller's answer where the offer was ours."""
+
+    call: CallId
+    description: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """The last that is said of a call; said once."""
+
+    call: CallId
+    end: CallEnd
+
+
+@dataclass(frozen=True, slots=True)
+class InfoReceived:
+    """An INFO in a call, already answered. `content_type` is `type/subtype` in lower case, empty without a body."""
+
+    call: CallId
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferReceived:
+    """A re-INVITE. `answer_reoffer` or `reject_reoffer` it. Without a `description` it asks for our offer."""
+
+    call: CallId
+    description: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferAnswered:
+    """The answer to our offer in an established call: to `reoffer`, or to a re-INVITE that asked for our offer."""
+
+    call: CallId
+    description: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferRejected:
+    """Our offer in an established call came to nothing; the session is as it was.
+
+    `status` is the response's, 491 where an offer of the peer has overtaken ours, 408 or 503 where none came.
+    """
+
+    call: CallId
+    status: int
+    cause: str
+
+
+CallEvent: TypeAlias = (
+    IncomingCall
+    | CallProgress
+    | CallAccepted
+    | CallConfirmed
+    | CallEnded
+    | InfoReceived
+    | ReofferReceived
+    | ReofferAnswered
+    | ReofferRejected
+)

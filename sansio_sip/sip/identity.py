@@ -1,0 +1,145 @@
+"""Who we are on the wire: addresses in From, Contact and Via, as they follow from the account and the present flow.
+
+Theory of operation
+-------------------
+One `Identity` serves all that a user agent sends. The user agent alone changes it: `flow_ready`, `flow_lost`, `learn`
+(a NAT shows another address than our own) and `gruu_granted`. Registration and sessions read it at the moment they
+write a message, so that each message tells the truth of that moment.
+"""
+
+from dataclasses import dataclass, field
+
+from sansio_sip.context import Context, Secret
+from sansio_sip.effects import Address
+
+from .call_events import HeaderRows
+from .headers import NameAddress, Via
+from .transport import Hop
+from .uri import SipUri, Uri
+
+__all__ = ["ALLOWED_METHODS", "SUPPORTED", "AccountConfig", "Identity"]
+
+ALLOWED_METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
+"""What `Allow` says. All else is answered 405, but NOTIFY, whose subscription we do not have (481)."""
+
+SUPPORTED = ("outbound", "gruu")
+"""RFC 5626 and RFC 5627: they ask nothing more of a user agent than what `Identity` does."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountConfig:
+    """What a user agent knows of its account.
+
+    Attributes:
+        address: address of record.
+        username: for digest authentication.
+        password: for digest authentication; an empty one says that there is none.
+        expires: seconds asked for in REGISTER.
+        instance: a URN that names this device (RFC 5626 section 4.1); empty leaves `+sip.instance` out.
+        registrar: Request-URI of REGISTER; None: the domain of `address`.
+        software: User-Agent header; empty leaves it out.
+        max_calls: calls at one time, those that are coming to their end included. More are answered 486.
+    """
+
+    address: SipUri
+    username: str = ""
+    password: Secret = field(default_factory=lambda: Secret(""))
+    display_name: str | None = None
+    expires: int = 120
+    instance: str = ""
+    registrar: Uri | None = None
+    software: str = "sansio-sip"
+    max_calls: int = 1000
+
+
+class Identity:
+    """Our addresses. Read by registration and sessions, changed by the user agent.
+
+    Attributes:
+        hop: the present flow; None while there is none.
+        gruu: a globally routable URI that the registrar has given us (RFC 5627).
+        service_route: proxies that the registrar wants before each new request (RFC 3608).
+    """
+
+    def __init__(self, context: Context, config: AccountConfig) -> None:
+        self.config = config
+        self.hop: Hop | None = None
+        self.gruu: Uri | None = None
+        self.service_route: tuple[NameAddress, ...] = ()
+        self._learned: Address | None = None
+        # RFC 7118 section 5.1 and appendix: a browser-like client has no name that others could look up.
+        self._invalid_host = context.entropy.via_host()
+
+    # Changes
+
+    def flow_ready(self, hop: Hop) -> None:
+        self.hop = hop
+        self._learned = None
+
+    def flow_lost(self) -> None:
+        self.hop = None
+        self._learned = None
+
+    def learn(self, via: Via) -> bool:
+        """Takes the address that the server saw a request come from (RFC 3581). True where it was news to us."""
+        hop = self.hop
+        if hop is None or hop.transport in ("WS", "WSS") or hop.address is None or not via.received:
+            return False
+        port = via.rport or via.port or 5060
+        seen = Address(via.received, port)
+        if seen == (self._learned or hop.local):
+            return False
+        self._learned = seen
+        return True
+
+    # Addresses
+
+    @property
+    def has_server(self) -> bool:
+        """Whether all goes to one server. Without one, each request goes to where its target says."""
+        return self.hop is not None and (self.hop.reliable or self.hop.address is not None)
+
+    @property
+    def address(self) -> NameAddress:
+        """From of what we begin; without a tag."""
+        return NameAddress(self.config.address, self.config.display_name or None)
+
+    @property
+    def binding(self) -> SipUri:
+        """Where we are to be reached: the Contact of REGISTER."""
+        user = self.config.address.user
+        hop = self.hop
+        if hop is None or hop.local is None or hop.transport in ("WS", "WSS"):
+            # RFC 7118 section 5.2.2: `transport=ws` stands for WS and WSS alike; the scheme would tell them apart.
+            return SipUri(self._invalid_host, user, parameters=(("transport", "ws"),))
+        host, port = self._learned or hop.local
+        parameters = () if hop.transport == "UDP" else (("transport", hop.transport.lower()),)
+        return SipUri(host, user, port=port, parameters=parameters)
+
+    @property
+    def contact(self) -> NameAddress:
+        """Contact of dialogs."""
+        if self.gruu is not None:
+            return NameAddress(self.gruu)
+        binding = self.binding
+        if self.has_server:
+            # RFC 5626 section 4.3: "If the UA is not behind a GRUU, it adds `ob`": later requests of the dialog are
+            # to come over this very flow.
+            return NameAddress(binding.with_parameter("ob"))
+        return NameAddress(binding)
+
+    def via(self, hop: Hop, branch: str) -> Via:
+        """The top Via of a request sent on `hop`."""
+        # RFC 3581 section 3: "The client MAY include an rport parameter [...]. This parameter MUST have no value".
+        parameters = (("branch", branch), ("rport", None))
+        if hop.local is None or hop.transport in ("WS", "WSS"):
+            return Via(hop.transport, self._invalid_host, parameters=parameters)
+        return Via(hop.transport, hop.local.host, hop.local.port, parameters=parameters)
+
+    def capabilities(self) -> HeaderRows:
+        """The rows that tell a peer where we are and what we can: for INVITE and 2xx (RFC 3261 section 13.2.1)."""
+        return (
+            ("Contact", str(self.contact)),
+            ("Allow", ", ".join(ALLOWED_METHODS)),
+            ("Supported", ", ".join(SUPPORTED)),
+        )
