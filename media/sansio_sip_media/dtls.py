@@ -53,15 +53,15 @@ __all__ = [
 
 # "Implementations SHOULD use an initial timer value of 1 second [...] and double the value at each retransmission, up
 # to no less than the RFC 6298 maximum of 60 seconds" (RFC 6347 section 4.2.4.1). OpenSSL's own timer does so. We stop
-# doubling at 4 s, and send the kept flight while OpenSSL still waits: somebody listens to a call without media, at 50 %
-# loss a flight and its answer need four tries on average, and a kilobyte in four seconds congests nothing.
+# doubling at 2 s, and send the kept flight while OpenSSL still waits: somebody listens to a call without media, at 50 %
+# loss a flight and its answer need four tries on average, and a kilobyte in two seconds congests nothing.
 INITIAL_TIMEOUT = 1.0
-LONGEST_TIMEOUT = 4.0
+LONGEST_TIMEOUT = 2.0
 
 # Added to OpenSSL's own deadline, so that it has passed by OpenSSL's clock when we ask.
 TIMER_MARGIN = 0.05
 
-# By then thirty retransmissions have found no answer. A person has given the call up long before.
+# By then sixty retransmissions have found no answer. A person has given the call up long before.
 HANDSHAKE_TIMEOUT = 120.0
 
 # A repeated datagram is answered once in this time: a flight of several datagrams is repeated as several.
