@@ -152,6 +152,10 @@ class Headers:
         headers._typed = self._typed.copy()  # the values are frozen
         return headers
 
+    def keys(self) -> tuple[str, ...]:
+        """The keys of all header fields: their long names in lower case, each once."""
+        return tuple(self._index)
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and header_key(name) in self._index
 

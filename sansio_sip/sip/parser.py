@@ -28,6 +28,7 @@ __all__ = [
     "Pong",
     "StreamFramer",
     "StreamParser",
+    "header_offset",
     "parse_message",
     "refusal",
 ]
@@ -289,6 +290,16 @@ def _find_empty_line(data: bytes | bytearray, start: int) -> tuple[int, int]:
     else:
         return -1, -1
     return (end - 1 if end > start and data[end - 1] == 0x0D else end), body
+
+
+def header_offset(data: bytes, key: str, column: int) -> int:
+    """Where in `data`, which `parse_message` has taken, the first header field of that key says what is at `column`."""
+    start = _skip_empty_lines(data)
+    end, _ = _find_empty_line(data, start)
+    head = data[start:end]
+    lines = FOLD.sub(" ", head.decode("utf-8", "surrogateescape")).split("\n")[1:]
+    rows = [(found[1], "") for line in lines if (found := HEADER_LINE.fullmatch(line)) is not None]
+    return start + _row_offset(head, _row_of(rows, key), column)
 
 
 def refusal(data: bytes, error: ParseError) -> Response | None:
