@@ -4,7 +4,7 @@ Pure functions over one description. The order of turns (offer, answer, roll-bac
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from types import MappingProxyType
 
@@ -214,7 +214,7 @@ def profile_of(offer: SessionDescription, allowed: Collection[str] = ("webrtc", 
         seen.append(media.protocol)
     if not seen:
         raise NegotiationError("the offer has no audio")
-    raise NegotiationError(f"profile {', '.join(seen)[:80]} is not among those allowed: {', '.join(sorted(allowed))}")
+    raise NegotiationError(f"profile {', '.join(seen)[:80]} is none of those allowed: {', '.join(sorted(allowed))}")
 
 
 def read_peer(description: SessionDescription, media: MediaDescription, profile: str) -> Peer:
@@ -258,8 +258,12 @@ def read_peer(description: SessionDescription, media: MediaDescription, profile:
         fingerprints=fingerprints,
         setup=setup,
         ptime=_packet_time(media),
-        mid=media.get("mid") or None,
+        mid=_token(media.get("mid")),
     )
+
+
+def _token(text: str | None) -> str | None:
+    return text if text and not any(character.isspace() for character in text) else None
 
 
 def _read_ice(description: SessionDescription, media: MediaDescription) -> RemoteIce:
@@ -326,8 +330,11 @@ def common_codecs(
         codec = Codec(name, number, clock_rate, channels, parameters.get(number, ""))
         if name == TELEPHONE_EVENT and channels == 1:
             events.setdefault(clock_rate, codec)
-        elif name in names and name in CATALOGUE and CATALOGUE[name].rtp_map.key == row.key:
-            codecs.setdefault(name, codec)
+        elif name in names and name in CATALOGUE:
+            ours = CATALOGUE[name].rtp_map
+            # Gateways leave the channels of Opus out, as if `/1` could be meant; there is but one Opus.
+            if clock_rate == ours.clock_rate and (channels == ours.channels or name == "opus"):
+                codecs.setdefault(name, replace(codec, channels=ours.channels))
     if not codecs:
         raise NegotiationError(f"no codec in common; ours are {', '.join(names)}")
     rates = {codec.clock_rate for codec in codecs.values()}

@@ -227,8 +227,9 @@ class OfferAnswer:
         answer = self._describe(local, layout, bundled=_bundles(offer, peer.mid), repeats=True)
         self._layout = layout
         self._dtls_role = role
-        for codec in listed:
-            self._payload_types[codec.name, codec.clock_rate] = codec.payload_type
+        taken = {codec.payload_type for codec in listed}
+        kept = {key: number for key, number in self._payload_types.items() if number not in taken}
+        self._payload_types = kept | {(codec.name, codec.clock_rate): codec.payload_type for codec in listed}
         receive = {codec.payload_type: replace(codec, parameters=own_parameters(codec.name)) for codec in listed}
         return answer, _negotiated(local, peer, codecs, events, receive, role)
 
