@@ -13,7 +13,7 @@ else it holds 512 of them, and the two nearest are blended.
 The window reaches half its length back and half forward, so the output lags by `delay`.
 """
 
-from functools import cache
+from functools import lru_cache
 from math import gcd
 
 import numpy as np
@@ -33,11 +33,14 @@ CUTOFF = 0.463
 # Fractions of a sample in a table that blends: the error of blending is far below one step of 16 bits.
 FRACTIONS = 512
 
+# Outputs computed at a time: a piece may be a whole file, and each output needs a window of its own.
+CHUNK = 1_920
+
 # Hz. What WAV files and sound cards have; also bounds the size of the filter.
 MIN_RATE, MAX_RATE = 4_000, 384_000
 
 
-@cache
+@lru_cache(maxsize=16)
 def _filter(up: int, down: int, fractions: int) -> Float32:
     """The table, shape (fractions + 1, taps); row k is for an output that lies k / fractions past an input sample.
 
@@ -55,6 +58,19 @@ def _filter(up: int, down: int, fractions: int) -> Float32:
     return np.asarray(taps / taps.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
+@lru_cache(maxsize=32)
+def _plan(up: int, down: int, fraction: int, outputs: int) -> tuple[npt.NDArray[np.int64], Float32]:
+    """For outputs from `fraction` / up on: the input sample under each, and its filter. A plan serves many frames."""
+    whole, fractions = np.divmod(fraction + down * np.arange(outputs, dtype=np.int64), up)
+    if up <= FRACTIONS:
+        return whole, _filter(up, down, up)[fractions]
+    table = _filter(up, down, FRACTIONS)
+    place = fractions * (FRACTIONS / up)
+    row = place.astype(np.int64)
+    share = (place - row).astype(np.float32)[:, None]
+    return whole, np.asarray(table[row] * (1 - share) + table[row + 1] * share)
+
+
 class Resampler:
     """One stream from `rate_in` to `rate_out`, both Hz.
 
@@ -69,8 +85,7 @@ class Resampler:
         self.rate_out = rate_out
         divisor = gcd(rate_in, rate_out)
         self._up, self._down = rate_out // divisor, rate_in // divisor
-        self._blends = self._up > FRACTIONS
-        self._table = _filter(self._up, self._down, FRACTIONS if self._blends else self._up)
+        self._table = _filter(self._up, self._down, min(self._up, FRACTIONS))
         self._taps = self._table.shape[1]
         # Zeros stand for what came before; the first output is half a window behind the first input.
         self._tail: Float32 = np.zeros(self._taps - 1, dtype=np.float32)
@@ -82,35 +97,36 @@ class Resampler:
         return 0.0 if self.rate_in == self.rate_out else self._taps / 2 / self.rate_in
 
     def process(self, samples: Int16) -> Int16:
-        """The next piece, int16, shape (n,): gives int16, shape (m,), with n / m as the rates, on average exactly."""
+        """The next piece, int16, shape (n,): gives int16, shape (m,), with n / m as the rates, on average exactly.
+
+        How a stream is cut into pieces makes no difference to what comes out.
+        """
         if self.rate_in == self.rate_out:
             return samples
         count = len(samples)
-        if not count:
-            return np.zeros(0, dtype=np.int16)
-        data = np.concatenate((self._tail, samples), dtype=np.float32)
         outputs = max(0, -((self._position - count * self._up) // self._down))
-        windows = np.lib.stride_tricks.sliding_window_view(data, self._taps)
+        data = np.concatenate((self._tail, samples), dtype=np.float32)
+        # Row i is the window that ends at input sample i; nothing is copied.
+        windows: Float32 = np.ndarray((count, self._taps), np.float32, data, 0, (4, 4))
+        result = self._filtered(windows, outputs) if outputs else np.zeros(0, dtype=np.float32)
+        self._position += outputs * self._down - count * self._up
+        self._tail = data[count:].copy()
+        np.rint(result, out=result)
+        np.clip(result, -32768, 32767, out=result)
+        return result.astype(np.int16)
+
+    def _filtered(self, windows: Float32, outputs: int) -> Float32:
+        # einsum, not a product of matrices: BLAS rounds a row by how many there are beside it.
         if self._down == 1:
             # All fractions of each input sample in turn.
-            result = (windows @ self._table[:-1].T).reshape(-1)
-        elif self._up == 1:
-            start = self._position
-            result = windows[start : start + (outputs - 1) * self._down + 1 : self._down] @ self._table[0]
-        else:
-            result = self._general(windows, outputs)
-        self._position += outputs * self._down - count * self._up
-        self._tail = data[count:]
-        return np.asarray(np.clip(np.rint(result), -32768, 32767), dtype=np.int16)
-
-    def _general(self, windows: Float32, outputs: int) -> Float32:
-        whole, fraction = np.divmod(self._position + self._down * np.arange(outputs, dtype=np.int64), self._up)
-        chosen = windows[whole]
-        if not self._blends:
-            return np.asarray(np.einsum("ij,ij->i", chosen, self._table[fraction]))
-        place = fraction * (FRACTIONS / self._up)
-        row = place.astype(np.int64)
-        share = (place - row).astype(np.float32)
-        lower = np.einsum("ij,ij->i", chosen, self._table[row])
-        upper = np.einsum("ij,ij->i", chosen, self._table[row + 1])
-        return np.asarray(lower * (1 - share) + upper * share, dtype=np.float32)
+            return np.asarray(np.einsum("ij,kj->ik", windows, self._table[:-1]).reshape(-1))
+        if self._up == 1:
+            first = self._position
+            chosen = windows[first : first + (outputs - 1) * self._down + 1 : self._down]
+            return np.asarray(np.einsum("ij,j->i", chosen, self._table[0]))
+        result = np.empty(outputs, dtype=np.float32)
+        for start in range(0, outputs, CHUNK):
+            base, fraction = divmod(self._position + start * self._down, self._up)
+            whole, weights = _plan(self._up, self._down, fraction, min(CHUNK, outputs - start))
+            np.einsum("ij,ij->i", windows[base:][whole], weights, out=result[start : start + len(whole)])
+        return result

@@ -28,12 +28,14 @@ __all__ = [
 
 
 class PacketType(IntEnum):
-    """RFC 3550 section 12.1."""
+    """RFC 3550 section 12.1, RFC 4585 section 6.1."""
 
     SENDER_REPORT = 200
     RECEIVER_REPORT = 201
     SOURCE_DESCRIPTION = 202
     BYE = 203
+    TRANSPORT_FEEDBACK = 205
+    PAYLOAD_FEEDBACK = 206
 
 
 # The SDES item that names an endpoint (section 6.5.1).
@@ -42,6 +44,9 @@ CNAME = 1
 # The header counts blocks, chunks and sources in 5 bits; an SDES item and a reason have one octet for their length.
 MAX_COUNT = 31
 MAX_TEXT = 255
+
+# Octets: the SSRCs of whom it comes from and whom it is about (RFC 4585 section 6.1).
+FEEDBACK_HEADER = 8
 
 _HEADER = Struct("!BBH")
 _BLOCK = Struct("!IB3sIIII")
@@ -260,6 +265,8 @@ def _parse_body(kind: int, count: int, body: bytes, offset: int) -> RtcpPacket:
             return _parse_description(body, count, offset)
         case PacketType.BYE:
             return _parse_bye(body, count, offset)
+        case PacketType.TRANSPORT_FEEDBACK | PacketType.PAYLOAD_FEEDBACK if len(body) < FEEDBACK_HEADER:
+            raise ParseError("RTCP feedback ends before its two sources", offset=offset + len(body))
         case _:
             return OtherPacket(kind, count, body)
 
