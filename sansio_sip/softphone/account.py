@@ -21,6 +21,7 @@ from sansio_sip.connection import (
     ConnectionFailed,
     ConnectionLost,
     ConnectionOpened,
+    ConnectionOutput,
     MessageArrived,
     SignallingConnection,
 )
@@ -51,17 +52,30 @@ from sansio_sip.sip.user_agent import (
     InfoReceived,
     Registered,
     RegistrationFailed,
+    ReofferAnswered,
     ReofferReceived,
+    ReofferRejected,
     SendMessage,
     Unregistered,
     UserAgent,
+    UserAgentOutput,
 )
 from sansio_sip.timers import TimerSet
 
 from .call_info import AccountId
 from .options import AccountOptions
 
-__all__ = ["Account", "AccountOutput", "AccountState", "Down", "LoggedIn", "LoggedOut", "LoginRefused", "Up"]
+__all__ = [
+    "Account",
+    "AccountOutput",
+    "AccountState",
+    "CallOutput",
+    "Down",
+    "LoggedIn",
+    "LoggedOut",
+    "LoginRefused",
+    "Up",
+]
 
 
 class AccountState(Enum):
@@ -111,7 +125,15 @@ class Down:
 
 
 CallOutput: TypeAlias = (
-    IncomingCall | CallProgress | CallAccepted | CallConfirmed | CallEnded | InfoReceived | ReofferReceived
+    IncomingCall
+    | CallProgress
+    | CallAccepted
+    | CallConfirmed
+    | CallEnded
+    | InfoReceived
+    | ReofferReceived
+    | ReofferAnswered
+    | ReofferRejected
 )
 AccountOutput: TypeAlias = Effect | CallOutput | LoggedIn | LoginRefused | LoggedOut | Up | Down
 
@@ -255,11 +277,7 @@ class Account:
                 return
             self._on_user_agent_output(said, now)
 
-    def _on_connection_output(
-        self,
-        output: Effect | ConnectionOpened | ConnectionLost | ConnectionFailed | MessageArrived,
-        now: float,
-    ) -> None:
+    def _on_connection_output(self, output: ConnectionOutput, now: float) -> None:
         match output:
             case ConnectionOpened():
                 self.hop = output.hop
@@ -289,11 +307,9 @@ class Account:
             case OpenStream() | OpenDatagram() | SendStream() | SendDatagram() | CloseFlow() | Resolve():
                 self._outbox.put(output)
             case _:
-                raise AssertionError(output)
+                assert_never(output)
 
-    def _on_user_agent_output(
-        self, output: SendMessage | Registered | RegistrationFailed | Unregistered | CallOutput, now: float
-    ) -> None:
+    def _on_user_agent_output(self, output: UserAgentOutput, now: float) -> None:
         match output:
             case SendMessage():
                 if self.hop is not None:
@@ -318,6 +334,8 @@ class Account:
                 | CallEnded()
                 | InfoReceived()
                 | ReofferReceived()
+                | ReofferAnswered()
+                | ReofferRejected()
             ):
                 self._outbox.put(output)
             case _:

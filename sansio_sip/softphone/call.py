@@ -2,14 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from types import MappingProxyType
 
+from sansio_sip.errors import LocalProtocolError, ParseError
+from sansio_sip.sip.headers import NameAddress
+from sansio_sip.sip.uri import SipUri, parse_uri
 from sansio_sip.sip.user_agent import CallEnd, CallId, EndKind
 
 from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid
 from .media_plane import SessionId
 
-__all__ = ["LOCAL_CODES", "Call", "end_state", "visible_headers"]
+__all__ = ["LOCAL_CODES", "Call", "checked_headers", "end_state", "identity", "target_uri", "visible_headers"]
+
+# Names of extra headers that a caller may add; everything else is the stack's own (reference: extraHeaders).
+EXTRA_HEADER_PREFIX = "x-ph-"
 
 # What the reference gives as `code` for an end on our side (its table of local causes). Every other cause has
 # a SIP status, so that `code` is an int always.
@@ -26,8 +33,11 @@ class Call:
         sip: the user agent's name for it; None until the INVITE can be sent.
         session: its media session; None for an incoming call that was not answered yet.
         offer: what the INVITE brought: SDP to be answered.
-        answered_early: the To-tag whose answer in a provisional response has been applied.
-        hangup_asked: hung up before the INVITE could leave.
+        delayed_offer: the INVITE brought no offer: ours is in the 200, the answer comes in the ACK.
+        answering: `answer` was asked for, and our SDP is being made.
+        reoffered: a re-INVITE waits for our SDP.
+        answer_applied: the answer of a provisional response or of the 200 has been given to media.
+        failure: a cause of our own, which stands before the one that SIP gives.
     """
 
     uuid: CallUuid
@@ -55,7 +65,6 @@ class Call:
     stir_shaken_state: str = "Not_applicable"
     started_at: float = 0.0
     answered_at: float | None = None
-    waiting_audio: list[tuple[object, int]] = field(default_factory=list)
 
     @property
     def info(self) -> CallInfo:
@@ -105,4 +114,51 @@ def end_state(state: CallState, end: CallEnd) -> CallState:
 
 def visible_headers(headers: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     """The extra headers that a program is shown: those named `X-PH-...` (reference: extraHeaders)."""
-    return MappingProxyType({name: value for name, value in headers if name.lower().startswith("x-ph-")})
+    return MappingProxyType({name: value for name, value in headers if name.lower().startswith(EXTRA_HEADER_PREFIX)})
+
+
+def checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Extra headers as a program gives them. Raises LocalProtocolError for one that must not be sent."""
+    for name, value in headers.items():
+        if not name.lower().startswith(EXTRA_HEADER_PREFIX) or any(c in name + value for c in "\r\n\0"):
+            raise LocalProtocolError(f"cannot call: extra header {name!r} is not a one-line `X-PH-...` header")
+    return MappingProxyType(dict(headers))
+
+
+def target_uri(target: str, domain: str, *, by_address: bool) -> SipUri:
+    """Whom to call: a SIP URI, `user@host`, or a number or name at `domain`.
+
+    Args:
+        by_address: there is no server to ask for a name, so the host must be an IP address.
+
+    Raises:
+        LocalProtocolError: it is none of these.
+    """
+    text = target.strip()
+    if not text.lower().startswith(("sip:", "sips:")):
+        text = f"sip:{text}" if "@" in text else f"sip:{text}@{domain}"
+    try:
+        uri = parse_uri(text)
+    except ParseError as error:
+        raise LocalProtocolError(f"cannot call {target!r}: {error.reason}; give a number or a SIP URI") from None
+    if not isinstance(uri, SipUri):
+        raise LocalProtocolError(f"cannot call {target!r}: its scheme is not sip; give a number or a SIP URI")
+    if by_address and uri.host.lower() != "localhost" and not _is_ip_address(uri.host):
+        raise LocalProtocolError(f"cannot call {target!r}: the account has no server; give an IP address as host")
+    return uri
+
+
+def identity(caller: NameAddress) -> str:
+    """`user@host` of an address, or the URI itself where it is no SIP URI."""
+    uri = caller.uri
+    if isinstance(uri, SipUri):
+        return f"{uri.user}@{uri.host}" if uri.user else uri.host
+    return str(uri)
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

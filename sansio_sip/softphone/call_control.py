@@ -1,0 +1,523 @@
+"""The calls of a phone: each ties a SIP call of one account to a session of the media engine.
+
+Theory of operation
+-------------------
+    place():   open session -> create offer -> INVITE -> 18x / 200 with the answer -> apply answer
+    incoming:  INVITE with the offer -> IncomingCall -> answer(): open session -> apply offer -> 200 with the answer
+
+Each call ends in exactly one of CallTerminated (it was answered), IncomingCallCanceled (the caller gave up) or
+CallFailed (anything else); after that its session is closed and its row is gone.
+
+The machine owns the media engine, and gives commands to the user agents of accounts that it does not own. It says so
+in its outputs: at `AccountTouched` whoever owns the accounts drains that one, and hands what concerns a call to
+`receive`. In this way all that is said stays in one order.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
+
+from sansio_sip.context import Context
+from sansio_sip.dtmf.info import parse_info
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, SendDatagram
+from sansio_sip.errors import LocalProtocolError, ParseError
+from sansio_sip.machine import Outbox
+from sansio_sip.sdp.parser import parse_description
+from sansio_sip.sip.uri import SipUri, parse_uri
+from sansio_sip.sip.user_agent import (
+    CallAccepted,
+    CallConfirmed,
+    CallEnd,
+    CallEnded,
+    CallId,
+    CallProgress,
+    EndKind,
+    IncomingCall,
+    InfoReceived,
+    ReofferAnswered,
+    ReofferReceived,
+    ReofferRejected,
+)
+
+from . import events, media_plane
+from .account import Account, CallOutput
+from .call import Call, checked_headers, identity, target_uri, visible_headers
+from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid, HangupInfo
+from .events import Event
+from .media_plane import MediaOptions, MediaPlane, MediaStatistics, Samples, SessionId
+
+__all__ = ["AccountTouched", "CallControl", "CallControlOutput"]
+
+
+# What an INVITE begins, a CANCEL or BYE in the same segment may have ended before we have read of the beginning: the
+# user agent then refuses what we ask for, and its CallEnded is among what we read next.
+_unless_over = suppress(LocalProtocolError)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTouched:
+    """The user agent of this account was given a command: drain it now."""
+
+    account: AccountId
+
+
+CallControlOutput: TypeAlias = OpenDatagram | SendDatagram | CloseFlow | Event | AccountTouched
+
+
+class CallControl:
+    """The machine of all calls.
+
+    Args:
+        media: the engine; nobody else touches it.
+        accounts: those of the phone, by name; it may grow. Each must be drained at `AccountTouched`.
+        max_calls: more are refused.
+    """
+
+    def __init__(
+        self, context: Context, media: MediaPlane, accounts: Mapping[AccountId, Account], max_calls: int
+    ) -> None:
+        self._context = context
+        self._media = media
+        self._accounts = accounts
+        self._max_calls = max_calls
+        self._outbox: Outbox[CallControlOutput] = Outbox()
+        self._calls: dict[CallUuid, Call] = {}
+        self._by_sip: dict[tuple[AccountId, CallId], Call] = {}
+        self._by_session: dict[SessionId, Call] = {}
+        self._sessions = 0
+        self.closing = False
+        """Once true, calls that come in are refused."""
+
+    # Commands
+
+    def place(self, account: Account, target: str, extra_headers: Mapping[str, str], *, now: float) -> CallUuid:
+        """Places a call. Gives Calling at once, then what becomes of it.
+
+        Raises:
+            LocalProtocolError: no signalling flow, a bad target or header, or too many calls.
+        """
+        if account.hop is None:
+            raise LocalProtocolError(
+                f"cannot call: account {account.id} has no signalling flow; log in or connect first"
+            )
+        if len(self._calls) >= self._max_calls:
+            raise LocalProtocolError(f"cannot call: {len(self._calls)} calls are up; end one first")
+        uri = target_uri(target, account.options.uri().host, by_address=not account.servers)
+        call = Call(
+            uuid=CallUuid(self._context.entropy.uuid("call")),
+            account=account.id,
+            direction=CallDirection.OUTGOING,
+            src=str(account.options.uri()),
+            dest=str(uri),
+            extra_headers=checked_headers(extra_headers),
+            started_at=now,
+        )
+        self._calls[call.uuid] = call
+        self._outbox.put(events.Calling(account.id, call.info))
+        session = self._open_session(call, now)
+        self._media.create_offer(session, now=now)
+        self._drain_media(now)
+        return call.uuid
+
+    def answer(self, call: CallUuid, *, now: float) -> None:
+        """Answers a ringing call. Raises LocalProtocolError unless it is an incoming one that rings."""
+        row = self._call(call)
+        if row.direction is not CallDirection.INCOMING or row.state is not CallState.RINGING or row.answering:
+            raise LocalProtocolError(f"cannot answer call {call}: its state is {row.state.value}; it must ring here")
+        row.answering = True
+        session = self._open_session(row, now)
+        if row.offer is None:
+            # RFC 3261 section 13.2.1: an INVITE without an offer is answered by a 200 with ours.
+            row.delayed_offer = True
+            self._media.create_offer(session, now=now)
+            self._drain_media(now)
+        else:
+            self._apply(row, row.offer, is_offer=True, now=now)
+
+    def reject(self, call: CallUuid, status: int, *, now: float) -> None:
+        """Refuses a ringing call. Raises LocalProtocolError unless it rings here and `status` refuses."""
+        row = self._call(call)
+        if not 300 <= status <= 699:
+            raise LocalProtocolError(f"cannot reject call {call} with {status}: give a status from 300 to 699")
+        if row.direction is not CallDirection.INCOMING or row.state not in (CallState.RINGING, CallState.IGNORED):
+            raise LocalProtocolError(f"cannot reject call {call}: its state is {row.state.value}; hang up instead")
+        assert row.sip is not None
+        self._account(row).user_agent.reject(row.sip, status, now=now)
+        self._touched(row)
+
+    def ignore(self, call: CallUuid, *, now: float) -> None:
+        """Stops ringing here and tells the caller nothing. Raises LocalProtocolError unless it rings here."""
+        row = self._call(call)
+        if row.direction is not CallDirection.INCOMING or row.state is not CallState.RINGING or row.answering:
+            raise LocalProtocolError(f"cannot ignore call {call}: its state is {row.state.value}; it must ring here")
+        row.state = CallState.IGNORED
+        self._outbox.put(events.IncomingCallIgnored(row.account, row.info))
+
+    def hang_up(self, call: CallUuid, *, now: float) -> None:
+        """Ends a call by CANCEL, 480 or BYE, whichever its state asks for."""
+        self._hang_up(self._call(call), now)
+
+    def hang_up_all(self, account: AccountId | None = None, *, now: float) -> None:
+        """Ends all calls, or those of one account."""
+        for call in list(self._calls.values()):
+            if account is None or call.account == account:
+                self._hang_up(call, now)
+
+    def end_all(self, *, now: float) -> None:
+        """Forgets all calls without a word to the peers: there is no time left for it."""
+        for call in list(self._calls.values()):
+            self._end(call, CallEnd(EndKind.FAILED, "system", 408, "Request Timeout"), now)
+
+    def send_dtmf(self, call: CallUuid, digits: str, *, now: float) -> None:
+        """Queues digits. Raises LocalProtocolError for a bad one, or where none can be sent."""
+        self._media.send_dtmf(self._session(call, "send digits"), digits, now=now)
+        self._drain_media(now)
+
+    def set_muted(self, call: CallUuid, muted: bool, *, now: float) -> None:
+        row = self._call(call)
+        row.muted = muted
+        if row.session is not None:
+            self._media.set_muted(row.session, muted, now=now)
+            self._drain_media(now)
+
+    def write_audio(self, call: CallUuid, samples: Samples, rate: int, *, now: float) -> int:
+        taken = self._media.write_audio(self._session(call, "write audio"), samples, rate, now=now)
+        self._drain_media(now)
+        return taken
+
+    def flush_audio(self, call: CallUuid, *, now: float) -> float:
+        return self._media.flush_audio(self._session(call, "flush audio"), now=now)
+
+    def read_audio(self, call: CallUuid, rate: int) -> Samples:
+        return self._media.read_audio(self._session(call, "read audio"), rate)
+
+    def audio_queued(self, call: CallUuid) -> float:
+        return self._media.audio_queued(self._session(call, "ask for queued audio"))
+
+    def statistics(self, call: CallUuid) -> MediaStatistics | None:
+        row = self._call(call)
+        return self._media.statistics(row.session) if row.session is not None else None
+
+    def info(self, call: CallUuid) -> CallInfo:
+        return self._call(call).info
+
+    def all(self) -> tuple[CallInfo, ...]:
+        """All calls that have not ended, oldest first."""
+        return tuple(call.info for call in self._calls.values())
+
+    # Inputs
+
+    def receive(self, account: Account, output: CallOutput, *, now: float) -> None:
+        """What the user agent of an account says about a call."""
+        if isinstance(output, IncomingCall):
+            self._on_incoming(account, output, now)
+            return
+        call = self._by_sip.get((account.id, output.call))
+        if call is None:
+            return  # refused, or ended by us already
+        match output:
+            case CallProgress():
+                self._on_progress(call, output, now)
+            case CallAccepted():
+                self._on_accepted(call, output, now)
+            case CallConfirmed():
+                self._on_confirmed(call, output, now)
+            case CallEnded():
+                self._end(call, output.end, now)
+            case InfoReceived():
+                self._on_info(call, output)
+            case ReofferReceived():
+                self._on_reoffer(call, output, now)
+            case ReofferAnswered():
+                if output.description:
+                    self._apply(call, output.description, is_offer=False, now=now)
+            case ReofferRejected():
+                pass  # the session is as it was
+            case _:
+                assert_never(output)
+
+    def flow_opened(self, flow: FlowId, local: Address, *, now: float) -> None:
+        """Of a flow that was opened here; likewise the next two."""
+        self._media.flow_opened(flow, local, now=now)
+        self._drain_media(now)
+
+    def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
+        self._media.flow_lost(flow, reason, now=now)
+        self._drain_media(now)
+
+    def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
+        self._media.receive_datagram(flow, data, source, now=now)
+        self._drain_media(now)
+
+    def handle_timeout(self, *, now: float) -> None:
+        self._media.handle_timeout(now=now)
+        self._drain_media(now)
+
+    def next_timeout(self) -> float | None:
+        return self._media.next_timeout()
+
+    def poll_output(self) -> CallControlOutput | None:
+        return self._outbox.poll()
+
+    def outputs(self) -> Iterator[CallControlOutput]:
+        return self._outbox.drain()
+
+    # What user agents say
+
+    def _on_incoming(self, account: Account, output: IncomingCall, now: float) -> None:
+        busy = any(call.account == account.id for call in self._calls.values())
+        full = len(self._calls) >= self._max_calls
+        if self.closing or full or (busy and not account.options.allow_multiple_incoming):
+            with _unless_over:
+                account.user_agent.reject(output.call, 486, now=now)
+            self._outbox.put(AccountTouched(account.id))
+            return
+        headers = {name.lower(): value for name, value in output.headers}
+        named = CallUuid(headers.get("x-calluuid", str(output.call)))
+        call = Call(
+            uuid=named if named not in self._calls else CallUuid(self._context.entropy.uuid("call")),
+            account=account.id,
+            direction=CallDirection.INCOMING,
+            src=identity(output.caller),
+            dest=account.options.uri().user or "",
+            sip=output.call,
+            state=CallState.RINGING,
+            extra_headers=visible_headers(output.headers),
+            offer=output.description,
+            stir_shaken_state=headers.get("x-plivo-stir-verification", "Not_applicable"),
+            started_at=now,
+        )
+        self._calls[call.uuid] = call
+        self._by_sip[account.id, output.call] = call
+        with _unless_over:
+            account.user_agent.ring(output.call, now=now)
+        self._touched(call)
+        self._outbox.put(events.IncomingCall(account.id, call.info, call.src, output.caller.display_name or ""))
+
+    def _on_progress(self, call: Call, output: CallProgress, now: float) -> None:
+        if call.state is CallState.INITIALIZED:
+            call.state = CallState.RINGING
+            self._outbox.put(events.CallRemoteRinging(call.account, call.info))
+        if output.description is not None and not call.answer_applied:
+            call.answer_applied = True
+            self._apply(call, output.description, is_offer=False, now=now)
+
+    def _on_accepted(self, call: Call, output: CallAccepted, now: float) -> None:
+        if not output.description and not call.answer_applied:
+            self._fail(call, "Bad Media Description", now)
+            return
+        if output.description and not call.answer_applied:
+            call.answer_applied = True
+            self._apply(call, output.description, is_offer=False, now=now)
+        self._answered(call, now)
+
+    def _on_confirmed(self, call: Call, output: CallConfirmed, now: float) -> None:
+        if call.delayed_offer:
+            if not output.description:
+                self._fail(call, "Bad Media Description", now)
+                return
+            self._apply(call, output.description, is_offer=False, now=now)
+        self._answered(call, now)
+
+    def _answered(self, call: Call, now: float) -> None:
+        if call.failure:
+            return  # its SDP did not fit: it is being hung up
+        call.state = CallState.ANSWERED
+        call.answered_at = now
+        self._outbox.put(events.CallAnswered(call.account, call.info))
+
+    def _on_info(self, call: Call, output: InfoReceived) -> None:
+        try:
+            key = parse_info(output.content_type, output.body)
+        except ParseError:
+            return  # INFO has other uses, none of them ours
+        self._outbox.put(events.DtmfReceived(call.account, call.info, key.digit, key.duration_ms))
+
+    def _on_reoffer(self, call: Call, output: ReofferReceived, now: float) -> None:
+        assert call.sip is not None
+        if call.session is None:
+            with _unless_over:
+                self._account(call).user_agent.reject_reoffer(call.sip, 488, now=now)
+            self._touched(call)
+            return
+        call.reoffered = True
+        if output.description is not None:
+            self._apply(call, output.description, is_offer=True, now=now)
+            return
+        # RFC 3261 section 14.2: a re-INVITE without an offer asks for ours; the answer comes in the ACK.
+        self._media.create_offer(call.session, now=now)
+        self._drain_media(now)
+
+    # What media says
+
+    def _drain_media(self, now: float) -> None:
+        for output in self._media.outputs():
+            match output:
+                case OpenDatagram() | CloseFlow() | SendDatagram():
+                    self._outbox.put(output)
+                case media_plane.AudioAvailable():
+                    calls = [self._by_session[session] for session in output.sessions if session in self._by_session]
+                    if calls:
+                        self._outbox.put(events.AudioReady(tuple(call.uuid for call in calls)))
+                case _:
+                    if (call := self._by_session.get(output.session)) is not None:
+                        self._on_media(call, output, now)
+
+    def _on_media(
+        self,
+        call: Call,
+        output: media_plane.LocalDescription
+        | media_plane.MediaFailed
+        | media_plane.MediaConnected
+        | media_plane.MediaDisconnected
+        | media_plane.DtmfReceived
+        | media_plane.TonesSent,
+        now: float,
+    ) -> None:
+        match output:
+            case media_plane.LocalDescription():
+                self._on_local_description(call, bytes(output.description), now)
+            case media_plane.MediaFailed():
+                self._on_media_failed(call, output.status, output.reason, now)
+            case media_plane.MediaConnected():
+                self._outbox.put(events.MediaConnected(call.account, call.info))
+            case media_plane.MediaDisconnected():
+                self._outbox.put(events.MediaDisconnected(call.account, call.info, output.reason))
+            case media_plane.DtmfReceived():
+                self._outbox.put(events.DtmfReceived(call.account, call.info, output.digit, output.duration_ms))
+            case media_plane.TonesSent():
+                self._outbox.put(events.DtmfSent(call.account, call.info))
+            case _:
+                assert_never(output)
+
+    def _on_local_description(self, call: Call, body: bytes, now: float) -> None:
+        user_agent = self._account(call).user_agent
+        if call.reoffered and call.sip is not None:
+            call.reoffered = False
+            with _unless_over:
+                user_agent.answer_reoffer(call.sip, body, now=now)
+        elif call.sip is not None:
+            with _unless_over:
+                user_agent.answer(call.sip, body, now=now)
+        else:
+            uri = parse_uri(call.dest)
+            assert isinstance(uri, SipUri)
+            try:
+                call.sip = user_agent.invite(uri, body, headers=tuple(call.extra_headers.items()), now=now)
+            except LocalProtocolError:  # the flow went while the offer was being made
+                self._fail(call, "Connection Error", now)
+                return
+            self._by_sip[call.account, call.sip] = call
+        self._touched(call)
+
+    def _on_media_failed(self, call: Call, status: int, reason: str, now: float) -> None:
+        cause = "Incompatible SDP" if status == 488 else reason
+        if call.reoffered and call.sip is not None:
+            call.reoffered = False
+            with _unless_over:
+                self._account(call).user_agent.reject_reoffer(call.sip, status, now=now)
+            self._touched(call)
+        elif call.direction is CallDirection.INCOMING and call.state is CallState.RINGING and call.sip is not None:
+            call.failure = cause
+            with _unless_over:
+                self._account(call).user_agent.reject(call.sip, status, now=now)
+            self._touched(call)
+        else:
+            self._fail(call, cause, now)
+
+    def _open_session(self, call: Call, now: float) -> SessionId:
+        self._sessions += 1
+        session = call.session = SessionId(f"session{self._sessions}")
+        self._by_session[session] = call
+        account = self._account(call)
+        addresses = account.options.media_addresses
+        if not addresses and account.hop is not None and account.hop.local is not None:
+            addresses = (account.hop.local.host,)
+        self._media.open_session(
+            session,
+            MediaOptions(
+                profiles=account.options.profiles,
+                codecs=account.options.codecs,
+                bind=addresses or ("127.0.0.1",),
+            ),
+            now=now,
+        )
+        if call.muted:
+            self._media.set_muted(session, True, now=now)
+        return session
+
+    def _apply(self, call: Call, description: bytes, *, is_offer: bool, now: float) -> None:
+        """Gives the peer's SDP to the call's session; what cannot be read fails like what does not fit."""
+        assert call.session is not None
+        try:
+            parsed = parse_description(description)
+            if is_offer:
+                self._media.apply_offer(call.session, parsed, now=now)
+            else:
+                self._media.apply_answer(call.session, parsed, now=now)
+        except ParseError as error:
+            self._on_media_failed(call, 488, f"SDP: {error}", now)
+        except LocalProtocolError as error:  # an offer or answer at a time when none is due
+            self._on_media_failed(call, 500, str(error), now)
+        self._drain_media(now)
+
+    # Ends
+
+    def _hang_up(self, call: Call, now: float) -> None:
+        if call.sip is None:
+            # The INVITE has not left: there is nobody to tell.
+            self._end(call, CallEnd(EndKind.CANCELED, "local", 487, "Canceled"), now)
+            return
+        with _unless_over:
+            self._account(call).user_agent.hangup(call.sip, now=now)
+        self._touched(call)
+
+    def _fail(self, call: Call, cause: str, now: float) -> None:
+        """Ends a call for a reason of our own."""
+        if not call.ended:
+            call.failure = cause
+            self._hang_up(call, now)
+
+    def _end(self, call: Call, end: CallEnd, now: float) -> None:
+        if call.ended:
+            return
+        answered = call.state is CallState.ANSWERED
+        call.finish(end)
+        if call.failure and not answered:
+            call.state = CallState.FAILED
+        self._calls.pop(call.uuid, None)
+        if call.sip is not None:
+            self._by_sip.pop((call.account, call.sip), None)
+        if answered:
+            hangup_info = HangupInfo(originator=call.originator, reason=call.failure or end.cause)
+            statistics = self._media.statistics(call.session) if call.session is not None else None
+            self._outbox.put(events.CallTerminated(call.account, call.info, hangup_info, statistics))
+        elif call.direction is CallDirection.INCOMING and end.how is EndKind.CANCELED and end.by == "remote":
+            self._outbox.put(events.IncomingCallCanceled(call.account, call.info))
+        else:
+            self._outbox.put(events.CallFailed(call.account, call.info, call.failure or end.cause))
+        if call.session is not None:
+            self._by_session.pop(call.session, None)
+            self._media.close_session(call.session, now=now)
+            self._drain_media(now)
+
+    # Small helpers
+
+    def _touched(self, call: Call) -> None:
+        self._outbox.put(AccountTouched(call.account))
+
+    def _account(self, call: Call) -> Account:
+        return self._accounts[call.account]
+
+    def _call(self, call: CallUuid) -> Call:
+        try:
+            return self._calls[call]
+        except KeyError:
+            raise LocalProtocolError(f"there is no call {call!r}: it has ended or never was; see calls()") from None
+
+    def _session(self, call: CallUuid, what: str) -> SessionId:
+        row = self._call(call)
+        if row.session is None:
+            raise LocalProtocolError(f"cannot {what}: call {call} is {row.state.value}; answer it first")
+        return row.session
