@@ -1,0 +1,79 @@
+"""What a server may be told. A bad value raises `ValueError` that names the field and what is allowed."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from sansio_sip.context import Secret
+from sansio_sip.effects import Address
+
+__all__ = ["ListenUrl", "ServerOptions"]
+
+_LISTEN = re.compile(r"(udp|tcp|ws)://(\[[0-9A-Fa-f:.]+\]|[0-9.]+|localhost):(\d{1,5})/?", re.IGNORECASE)
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]+\]?")
+
+
+@dataclass(frozen=True, slots=True)
+class ListenUrl:
+    """Where to listen: `transport` is "UDP", "TCP" or "WS"."""
+
+    transport: str
+    bind: Address
+
+    @classmethod
+    def parse(cls, text: str) -> "ListenUrl":
+        """Raises ValueError where `text` is no `udp://`, `tcp://` or `ws://` with an IP address and a port."""
+        found = _LISTEN.fullmatch(text)
+        if found is None or int(found[3]) > 65535:
+            raise ValueError(f"listen holds {text!r}: allowed are udp://, tcp:// and ws:// with IP address and port")
+        host = found[2].strip("[]").lower()
+        host = "127.0.0.1" if host == "localhost" else str(ip_address(host))
+        return cls(found[1].upper(), Address(host, int(found[3])))
+
+    def at(self, address: Address) -> str:
+        """The URL with the address that the listener really has."""
+        return f"{self.transport.lower()}://{address}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """A registrar and proxy for one domain.
+
+    Attributes:
+        domain: the host part of its users' addresses. Its own IP addresses stand for it as well.
+        listen: URLs `udp://`, `tcp://` or `ws://` of IP address and port; port 0: any free one.
+        users: password of each user, by user name.
+        authenticate_calls: ask users of the domain for their password at each request that begins something, not at
+            REGISTER alone. Who comes from another domain is not asked: anybody may call our users.
+        min_expires, default_expires, max_expires: seconds that a binding may last; less is refused (423), more cut.
+        max_bindings_per_user: devices of one user, all of which ring.
+        max_streams: connections at one time; more are closed at once.
+        max_pending: requests under way at one time; more get 503.
+    """
+
+    domain: str = "localhost"
+    listen: tuple[str, ...] = ("udp://127.0.0.1:5060",)
+    users: Mapping[str, Secret] = field(default_factory=dict)
+    authenticate_calls: bool = True
+    min_expires: int = 60
+    default_expires: int = 3600
+    max_expires: int = 3600
+    max_bindings_per_user: int = 10
+    max_streams: int = 10_000
+    max_pending: int = 10_000
+
+    def __post_init__(self) -> None:
+        if _HOST.fullmatch(self.domain) is None:
+            raise ValueError(f"domain is {self.domain!r}: allowed is a host name or IP address")
+        if not self.listen:
+            raise ValueError("listen is empty: allowed are one or more URLs, udp://127.0.0.1:5060 for one")
+        self.listen_urls()
+        if not 1 <= self.min_expires <= self.default_expires <= self.max_expires <= 86_400:
+            raise ValueError("expires: allowed is 1 <= min_expires <= default_expires <= max_expires <= 86400")
+        for name in ("max_bindings_per_user", "max_streams", "max_pending"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: allowed is 1 or more")
+
+    def listen_urls(self) -> tuple[ListenUrl, ...]:
+        return tuple([ListenUrl.parse(text) for text in self.listen])

@@ -1,0 +1,154 @@
+"""The registrar (RFC 3261 section 10.3, with instance and reg-id of RFC 5626)."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sansio_sip.effects import FlowId
+from sansio_sip.errors import ParseError
+from sansio_sip.machine import Outbox
+from sansio_sip.sip.headers import STAR, NameAddress, parse_number
+from sansio_sip.sip.message import Request
+from sansio_sip.sip.parameters import without_parameter
+from sansio_sip.sip.transport import Hop
+from sansio_sip.sip.uri import SipUri
+
+from .bindings import Binding, BindingTable
+from .events import BindingAdded, BindingRemoved
+from .options import ServerOptions
+from .router import Refusal, device_hop
+
+__all__ = ["Granted", "Registrar", "RegistrarOutput"]
+
+RegistrarOutput: TypeAlias = BindingAdded | BindingRemoved
+
+MAX_SECONDS = 2**32 - 1  # RFC 3261 section 20.19
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A 200 with these headers: all bindings of the user, with what is left of each."""
+
+    headers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a REGISTER wants done about one contact; `expires` 0 removes it."""
+
+    contact: NameAddress
+    uri: SipUri
+    expires: int
+    device: tuple[str, str] | None
+
+
+class Registrar:
+    """Keeps the bindings of users that have shown who they are."""
+
+    def __init__(self, options: ServerOptions, bindings: BindingTable) -> None:
+        self._options = options
+        self._bindings = bindings
+        self._outbox: Outbox[RegistrarOutput] = Outbox()
+
+    def register(self, request: Request, user: str, hop: Hop, *, now: float) -> Granted | Refusal:
+        """Carries a REGISTER of `user` out, whole or not at all. Gives BindingAdded and BindingRemoved."""
+        number = request.cseq.number
+        try:
+            wishes = self._wishes(request, user)
+        except ParseError:
+            return Refusal(400, "Bad Contact")
+        if isinstance(wishes, Refusal):
+            return wishes
+        found = [self._bindings.find(user, wish.uri, wish.device) for wish in wishes]
+        # RFC 3261 section 10.3 step 7: "If the Call-ID value [...] agrees, [...] the registrar compares the CSeq
+        # value. If the value is higher than that of the existing binding, it MUST update or remove the binding [...].
+        # If not, the update MUST be aborted and the request fails."
+        if any(old and old.call_id == request.call_id and old.number >= number for old in found):
+            return Refusal(500, "CSeq Out Of Order")
+        new = sum(1 for old, wish in zip(found, wishes, strict=True) if old is None and wish.expires)
+        gone = sum(1 for old, wish in zip(found, wishes, strict=True) if old is not None and not wish.expires)
+        if len(self._bindings.of(user)) + new - gone > self._options.max_bindings_per_user:
+            return Refusal(503, "Too Many Bindings")
+        for old, wish in zip(found, wishes, strict=True):
+            self._fulfil(wish, old, user, request, hop, now)
+        return Granted(tuple(("Contact", self._shown(binding, now)) for binding in self._bindings.of(user)))
+
+    def flow_lost(self, flow: FlowId) -> None:
+        """A device that was reached by this stream is out of reach (RFC 5626 section 5.3)."""
+        for binding in self._bindings.flow_lost(flow):
+            self._removed(binding, "flow lost")
+
+    def handle_timeout(self, *, now: float) -> None:
+        for binding in self._bindings.expire(now):
+            self._removed(binding, "expired")
+
+    def next_timeout(self) -> float | None:
+        return self._bindings.next_timeout()
+
+    def poll_output(self) -> RegistrarOutput | None:
+        return self._outbox.poll()
+
+    def _wishes(self, request: Request, user: str) -> list[_Wish] | Refusal:
+        contacts = request.contacts
+        if contacts == (STAR,):
+            # RFC 3261 section 10.2.2: "The REGISTER-specific Contact header field value of "*" applies to all
+            # registrations, but it MUST NOT be used unless the Expires header field is present with a value of "0"."
+            if request.expires != 0:
+                return Refusal(400, "Contact * Without Expires 0")
+            return [_Wish(each.contact, each.uri, 0, None) for each in self._bindings.of(user)]
+        if STAR in contacts:
+            return Refusal(400, "Contact * Among Others")
+        wishes = []
+        for contact in contacts:
+            if not isinstance(contact.uri, SipUri):
+                return Refusal(400, "Contact Is No SIP URI")
+            stated = contact.parameter("expires")
+            asked = self._seconds(stated) if stated is not None else request.expires
+            expires = self._options.default_expires if asked is None else asked
+            if 0 < expires < self._options.min_expires:
+                # RFC 3261 section 10.3 step 7: "MUST include a Min-Expires header field that states the minimum
+                # expiration interval the registrar is willing to honor".
+                return Refusal(423, None, (("Min-Expires", str(self._options.min_expires)),))
+            kept = NameAddress(contact.uri, contact.display_name, without_parameter(contact.parameters, "expires"))
+            instance, reg_id = contact.parameter("+sip.instance"), contact.parameter("reg-id")
+            device = (instance, reg_id) if instance and reg_id else None
+            wishes.append(_Wish(kept, contact.uri, min(expires, self._options.max_expires), device))
+        return wishes
+
+    def _seconds(self, text: str) -> int | None:
+        """RFC 3261 section 20.10: "Malformed values SHOULD be treated as equivalent to 3600" - to our default."""
+        try:
+            return parse_number(text, MAX_SECONDS + 1)
+        except ParseError:
+            return None
+
+    def _fulfil(self, wish: _Wish, old: Binding | None, user: str, request: Request, hop: Hop, now: float) -> None:
+        if not wish.expires:
+            if old is not None:
+                self._bindings.remove(old)
+                self._removed(old, "removed")
+            return
+        self._bindings.put(
+            Binding(
+                user,
+                wish.contact,
+                wish.uri,
+                device_hop(wish.uri, hop, request.top_via.host),
+                request.call_id,
+                request.cseq.number,
+                now + wish.expires,
+                wish.device,
+            )
+        )
+        if old is None or not old.uri.equivalent(wish.uri):
+            if old is not None:
+                self._removed(old, "removed")
+            self._outbox.put(BindingAdded(self._address(user), str(wish.uri), hop.transport, wish.expires))
+
+    def _removed(self, binding: Binding, why: str) -> None:
+        self._outbox.put(BindingRemoved(self._address(binding.user), str(binding.uri), why))
+
+    def _address(self, user: str) -> str:
+        return str(SipUri(self._options.domain.strip("[]"), user))
+
+    def _shown(self, binding: Binding, now: float) -> str:
+        return str(binding.contact.with_parameter("expires", str(binding.remaining(now))))

@@ -1,0 +1,139 @@
+"""Where a request goes: Route, then the location service (RFC 3261 sections 16.4 and 16.5), as a pure question."""
+
+from dataclasses import dataclass, replace
+
+from sansio_sip.effects import Address
+from sansio_sip.sip.message import Request
+from sansio_sip.sip.transport import Hop, default_port
+from sansio_sip.sip.uri import SipUri, Uri
+
+from .bindings import Binding, BindingTable
+from .flow_token import FlowTokens
+from .flows import FlowTable
+from .options import ServerOptions
+from .own_names import OwnNames
+
+__all__ = ["Refusal", "Routed", "Router", "Target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place to send a request to."""
+
+    uri: Uri
+    hop: Hop
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The request goes nowhere. `reason`: words of the status line; None for the usual ones."""
+
+    status: int
+    reason: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What a request has become by taking our own Routes from it.
+
+    Attributes:
+        hop: where our own Record-Route says that it goes on to; None where it had none that we have made. Who knows
+            one was let into the dialog by us.
+    """
+
+    request: Request
+    hop: Hop | None
+
+
+class Router:
+    """Finds the targets of requests."""
+
+    def __init__(
+        self, options: ServerOptions, names: OwnNames, tokens: FlowTokens, flows: FlowTable, bindings: BindingTable
+    ) -> None:
+        self._options = options
+        self._names = names
+        self._tokens = tokens
+        self._flows = flows
+        self._bindings = bindings
+
+    def take_own_routes(self, request: Request) -> Routed:
+        """Takes from a request the Routes that name us (RFC 3261 section 16.4).
+
+        We record two, one towards each side. A request of the dialog brings both; the last of them names the side
+        that it goes to.
+        """
+        routes = request.routes
+        token: Hop | None = None
+        uri = request.uri
+        # "If the Request-URI of the request contains a value this proxy previously placed into a Record-Route header
+        # field [...], the proxy MUST replace the Request-URI in the request with the last value from the Route header
+        # field": a strict router has sent it.
+        if isinstance(uri, SipUri) and routes and self._token_of(uri) is not None:
+            token = self._token_of(uri)
+            uri, routes = routes[-1].uri, routes[:-1]
+        # "If the first value in the Route header field indicates this proxy, the proxy MUST remove that value from
+        # the request."
+        while routes and self._names.is_ours(routes[0].uri):
+            token = self._token_of(routes[0].uri) or token
+            routes = routes[1:]
+        if len(routes) == len(request.routes) and uri == request.uri:
+            return Routed(request, token)
+        changed = request.copy()
+        changed.uri = uri
+        changed.headers.set("Route", *(str(route) for route in routes))
+        return Routed(changed, token)
+
+    def targets(self, routed: Routed) -> tuple[Target, ...] | Refusal:
+        """Where to send a request that is not for the server itself."""
+        uri = routed.request.uri
+        if routed.hop is not None:
+            return self._along_dialog(routed.hop, uri)
+        if not isinstance(uri, SipUri):
+            return Refusal(416)
+        if self._names.is_ours(uri):
+            if uri.user is None or uri.user not in self._options.users:
+                return Refusal(404)
+            bindings = self._bindings.of(uri.user)
+            # RFC 3261 section 16.5: "If the target set remains empty [...], the proxy MUST return an error response,
+            # which SHOULD be the 480 (Temporarily Unavailable) response."
+            return tuple(self._target(binding) for binding in bindings) or Refusal(480)
+        # A contact that a device has told a peer of, used without our Record-Route.
+        binding = self._bindings.by_uri(uri)
+        if binding is not None:
+            return (self._target(binding),)
+        return Refusal(403, "Relaying Forbidden")
+
+    def _along_dialog(self, hop: Hop, uri: Uri) -> tuple[Target, ...] | Refusal:
+        if self._flows.is_open(hop.flow):
+            return (Target(uri, self._names.with_local(hop)),)
+        # The device may have come back on another flow, and kept its contact.
+        binding = self._bindings.by_uri(uri) if isinstance(uri, SipUri) else None
+        if binding is not None:
+            return (self._target(binding),)
+        # RFC 5626 section 5.3.1: "If the flow no longer exists, the proxy SHOULD send a 430 (Flow Failed) response".
+        return Refusal(430, "Flow Failed")
+
+    def _target(self, binding: Binding) -> Target:
+        return Target(binding.uri, binding.hop)
+
+    def _token_of(self, uri: Uri) -> Hop | None:
+        if not isinstance(uri, SipUri) or uri.user is None:
+            return None
+        return self._tokens.read(uri.user)
+
+
+def device_hop(uri: SipUri, seen: Hop, sent_by: str) -> Hop:
+    """The way to a device that has registered `uri`, from where its REGISTER was seen to come.
+
+    By the flow of the REGISTER, which works through NATs and for devices without an address (RFC 5626). RFC 3261 would
+    send to the contact itself; that is done for the port of a device that tells truly at which address it is, and
+    never for another host, which may not have asked for it.
+    """
+    if seen.transport != "UDP" or seen.address is None or sent_by != seen.address.host:
+        return seen
+    transport = (uri.parameter("transport") or "udp").upper()
+    if transport != "UDP" or uri.host != seen.address.host:
+        return seen
+    return replace(seen, address=Address(uri.host, uri.port or default_port("UDP")))
