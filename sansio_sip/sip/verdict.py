@@ -20,7 +20,10 @@ from .status import reason_phrase
 __all__ = ["KNOWN_METHODS", "Verdict", "check_headers", "judge"]
 
 KNOWN_METHODS: Final = frozenset(
-    "INVITE ACK BYE CANCEL OPTIONS REGISTER INFO PRACK UPDATE SUBSCRIBE NOTIFY REFER MESSAGE PUBLISH".split()
+    (
+        *("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "INFO", "PRACK", "UPDATE"),
+        *("SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH"),
+    )
 )
 """The methods of the IANA registry. One that is not here is not implemented (501), the others may be not allowed."""
 
