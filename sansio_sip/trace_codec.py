@@ -34,6 +34,9 @@ DIGIT = re.compile(r"[0-9*#A-Da-d]")
 
 RESPONSE = re.compile(rb'(?i)(\bresponse\s*=\s*")([0-9a-f]{32,128})(")')
 
+# What a `Secret` is when a trace is read. Not empty: a machine may ask whether it was given one.
+PLACEHOLDER = "not in the trace"
+
 RTP_HEADER = 12
 
 # The octets of a telephone-event packet (RFC 4733 section 2.3): a header and four octets, the first says which key.
@@ -117,7 +120,7 @@ class TraceCodec:
                 raise ParseError("the trace holds audio, and there is nothing to make arrays with")
             return self._array(row)
         if "secret" in row:
-            return Secret("")
+            return Secret(PLACEHOLDER)
         raise ValueError(f"keys {sorted(row)}")
 
     def _encode_field(self, name: str, value: object) -> Any:

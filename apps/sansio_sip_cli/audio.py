@@ -5,9 +5,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from sansio_sip_media.wav import read_wav, wav_header
 
 from sansio_sip.errors import ParseError
+from sansio_sip_media.wav import read_wav, wav_header
 
 __all__ = ["Clip", "Recorder", "UnreadableAudio", "load"]
 

@@ -7,7 +7,7 @@ as a small table of deadlines.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -68,10 +68,6 @@ class _AccountPlan:
     def alarm(self) -> float | None:
         return None if self._closing else self._alarms.next()
 
-    @alarm.setter
-    def alarm(self, value: None) -> None:
-        pass  # due alarms are taken out by name
-
     def begin(self, phone: Softphone, *, now: float) -> None:
         self.account = phone.add_account(self.options, now=now)
         if self._register and self.options.servers:
@@ -99,6 +95,9 @@ class _AccountPlan:
 
     def on_interrupt(self, phone: Softphone, *, now: float) -> None:
         self.finish(phone, INTERRUPTED, "", now)
+
+    def end(self) -> None:
+        """A plan without files has nothing to close."""
 
     def finish(self, phone: Softphone, exit_status: int, error: str, now: float) -> None:
         """Closes the phone; the first reason given is the one that counts."""
@@ -215,11 +214,11 @@ class CallPlan(_AccountPlan):
             case events.MediaConnected():
                 self._media = True
                 self._talk_now(phone, now)
-            case events.AudioReady() if self._call in event.calls:
-                assert self._call is not None
+            case events.AudioReady() if self._call in event.calls and is_up(self._call, phone):
                 self._talk.listen(phone, self._call, now=now)
             case events.DtmfSent():
                 self._digits_pending = False
+                self._keep_talking(phone, now)
             case events.CallFailed():
                 code = event.call_info.code
                 self.finish(phone, CALL_FAILED, f"call to {self._target} failed: {event.cause} ({code})", now)
@@ -235,10 +234,16 @@ class CallPlan(_AccountPlan):
                     self.finish(phone, CALL_FAILED, f"call to {self._target} failed: nobody answered in time", now)
                 case "hang up":
                     self.finish(phone, DONE, "", now)
-                case "talk":
+                case "talk" if is_up(self._call, phone):
                     self._keep_talking(phone, now)
+                case "talk":
+                    pass
                 case _:
                     self.account_alarm(phone, name, now=now)
+
+    def end(self) -> None:
+        if self._talk.recorder is not None:
+            self._talk.recorder.close()
 
     def _place(self, phone: Softphone, now: float) -> None:
         assert self.account is not None
@@ -252,15 +257,17 @@ class CallPlan(_AccountPlan):
             phone.mute(self._call, now=now)
 
     def _talk_now(self, phone: Softphone, now: float) -> None:
-        """Speaks once the call is answered and audio can flow, whichever comes last."""
-        if self._answered and self._media and self._call is not None:
-            if self._digits:
-                digits, self._digits = self._digits, ""
-                try:
-                    phone.send_dtmf(self._call, digits, now=now)
-                except LocalProtocolError as error:
-                    self._digits_pending = False
-                    self.error = str(error)
+        """Once the call is answered and audio can flow, whichever comes last: presses the keys, then speaks."""
+        if not (self._answered and self._media and self._call is not None):
+            return
+        if self._digits:
+            digits, self._digits = self._digits, ""
+            try:
+                phone.send_dtmf(self._call, digits, now=now)
+            except LocalProtocolError as error:
+                self._digits_pending = False
+                self.error = str(error)
+        if not self._digits_pending:
             self._keep_talking(phone, now)
 
     def _keep_talking(self, phone: Softphone, now: float) -> None:
@@ -323,7 +330,7 @@ class AnswerPlan(_AccountPlan):
                 self._talk(phone, event.call, now)
             case events.AudioReady():
                 for call in event.calls:
-                    if (talk := self._talks.get(call)) is not None:
+                    if (talk := self._talks.get(call)) is not None and is_up(call, phone):
                         talk.listen(phone, call, now=now)
             case events.CallTerminated() | events.CallFailed() | events.IncomingCallCanceled():
                 self._on_end(phone, event, now)
@@ -334,6 +341,8 @@ class AnswerPlan(_AccountPlan):
         for name in self._alarms.due(now):
             what, _, call = name.rpartition(" ")
             uuid = CallUuid(call)
+            if what and not is_up(uuid, phone):
+                continue
             match what:
                 case "answer":
                     self._answer(phone, uuid, now)
@@ -343,6 +352,10 @@ class AnswerPlan(_AccountPlan):
                     self._talk(phone, uuid, now)
                 case _:
                     self.account_alarm(phone, name, now=now)
+
+    def end(self) -> None:
+        for recorder in self.recorders:
+            recorder.close()
 
     def _on_incoming(self, phone: Softphone, event: events.IncomingCall, now: float) -> None:
         self._count += 1
@@ -389,6 +402,11 @@ class AnswerPlan(_AccountPlan):
         if self._left <= 0:
             wanted = self._reject or self._ignore or event.call_info.state is CallState.ENDED
             self.finish(phone, DONE if wanted else CALL_FAILED, "" if wanted else f"call failed: {_cause(event)}", now)
+
+
+def is_up(call: CallUuid | None, phone: Softphone) -> TypeGuard[CallUuid]:
+    """Whether a call can still be given commands: it may have ended since the event that spoke of it was made."""
+    return call is not None and any(info.call_uuid == call for info in phone.calls())
 
 
 def _cause(event: events.CallTerminated | events.CallFailed | events.IncomingCallCanceled) -> str:

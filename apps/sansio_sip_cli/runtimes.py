@@ -26,13 +26,16 @@ class Runtime(Protocol):
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T: ...
 
+    def now(self) -> float:
+        """The loop's clock, which is the machines'."""
+
     def event(self) -> Event: ...
 
     def open_driver(
         self, machine: RootMachine[Any], deliver: Callable[[Any], None]
     ) -> AbstractAsyncContextManager[Any]: ...
 
-    def interrupts(self, callback: Callable[[], None]) -> AbstractAsyncContextManager[None]:
+    def interrupts(self, callback: Callable[[], object]) -> AbstractAsyncContextManager[None]:
         """Calls back on SIGINT and SIGTERM for the length of the block."""
 
 
@@ -45,6 +48,9 @@ class _Asyncio:
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return asyncio.run(main())
 
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
     def event(self) -> Event:
         return asyncio.Event()
 
@@ -56,7 +62,7 @@ class _Asyncio:
         return open_driver(machine, deliver)
 
     @asynccontextmanager
-    async def interrupts(self, callback: Callable[[], None]) -> AsyncIterator[None]:
+    async def interrupts(self, callback: Callable[[], object]) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, callback)
@@ -75,6 +81,11 @@ class _Trio:
 
         return trio.run(main)
 
+    def now(self) -> float:
+        import trio
+
+        return trio.current_time()
+
     def event(self) -> Event:
         import trio
 
@@ -88,7 +99,7 @@ class _Trio:
         return open_driver(machine, deliver)
 
     @asynccontextmanager
-    async def interrupts(self, callback: Callable[[], None]) -> AsyncIterator[None]:
+    async def interrupts(self, callback: Callable[[], object]) -> AsyncIterator[None]:
         import trio
 
         async def listen() -> None:

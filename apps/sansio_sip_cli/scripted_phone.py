@@ -32,7 +32,10 @@ class Plan(Protocol):
 
     exit_status: int
     error: str
-    alarm: float | None
+
+    @property
+    def alarm(self) -> float | None:
+        """When `on_alarm` is next due; a past one is taken away by that call."""
 
     def begin(self, phone: Softphone, *, now: float) -> None: ...
 
@@ -41,6 +44,9 @@ class Plan(Protocol):
     def on_alarm(self, phone: Softphone, *, now: float) -> None: ...
 
     def on_interrupt(self, phone: Softphone, *, now: float) -> None: ...
+
+    def end(self) -> None:
+        """The phone is gone: close every file."""
 
 
 class ScriptedPhone:
@@ -103,7 +109,6 @@ class ScriptedPhone:
         if deadline is not None and deadline <= now:
             self.phone.handle_timeout(now=now)
         if self.plan.alarm is not None and self.plan.alarm <= now:
-            self.plan.alarm = None
             self.plan.on_alarm(self.phone, now=now)
         self._drain(now)
 
@@ -121,7 +126,6 @@ class ScriptedPhone:
         for output in self.phone.outputs():
             self._outbox.put(output)
             if isinstance(output, events.Closed):
-                self.plan.alarm = None
                 self._outbox.put(Finished(self.plan.exit_status, self.plan.error))
             elif hasattr(output, "as_dict"):
                 self.plan.on_event(self.phone, output, now=now)

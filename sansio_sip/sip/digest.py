@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from sansio_sip.context import Context, Secret
+from sansio_sip.context import Context, Disclosure, Secret
 from sansio_sip.errors import LocalProtocolError, ParseError
 
 from .headers import Challenge, Credentials, Quoted
@@ -113,26 +113,41 @@ def digest_response(
     return of(f"{a1}:{nonce}:{nc}:{cnonce}:{qop}:{of(a2)}")
 
 
-def _consult(
-    context: Context,
-    secret: Secret,
-    algorithm: str,
-    username: str,
-    realm: str,
-    method: str,
-    uri: str,
-    nonce: str,
-    qop: str | None,
-    nc: str,
-    cnonce: str,
-    body: bytes,
-) -> str:
-    def compute() -> str:
-        a1 = hash_a1(algorithm, username, realm, secret.reveal())
-        return digest_response(algorithm, a1, method, uri, nonce, qop=qop, nc=nc, cnonce=cnonce, body=body)
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a response depends on, but for the password."""
 
-    inputs = (algorithm, username, realm, method, uri, nonce, qop, nc, cnonce, body if qop == "auth-int" else b"")
-    return context.oracle.consult("digest_response", compute, *inputs)
+    algorithm: str
+    username: str
+    realm: str
+    method: str
+    uri: str
+    nonce: str
+    qop: str | None
+    nc: str
+    cnonce: str
+    body: bytes
+
+    def response(self, password: Secret) -> str:
+        a1 = hash_a1(self.algorithm, self.username, self.realm, password.reveal())
+        return digest_response(
+            self.algorithm,
+            a1,
+            self.method,
+            self.uri,
+            self.nonce,
+            qop=self.qop,
+            nc=self.nc,
+            cnonce=self.cnonce,
+            body=self.body,
+        )
+
+    @property
+    def inputs(self) -> tuple[object, ...]:
+        """For the oracle; a body only where it counts."""
+        body = self.body if self.qop == "auth-int" else b""
+        protected = (self.algorithm, self.username, self.realm, self.nonce, self.qop, self.nc, self.cnonce)
+        return (*protected, self.method, self.uri, body)
 
 
 # ------------------------------------------------------------------------------------------------------------- client
@@ -234,9 +249,7 @@ class DigestClient:
         self._count += 1
         nc = f"{self._count:08x}" if challenge.qop is not None else ""
         cnonce = self._cnonce if challenge.qop is not None or challenge.algorithm.endswith("-sess") else ""
-        response = _consult(
-            self._context,
-            self._password,
+        question = _Question(
             challenge.algorithm,
             self._username,
             challenge.realm,
@@ -247,6 +260,13 @@ class DigestClient:
             nc,
             cnonce,
             body,
+        )
+        # Who has the response can try passwords on it, so a trace keeps its length alone.
+        response = self._context.oracle.consult(
+            "digest_response",
+            lambda: question.response(self._password),
+            *question.inputs,
+            disclosure=Disclosure.OPAQUE,
         )
         rows: list[tuple[str, str | None]] = [
             ("username", Quoted(self._username)),
@@ -373,21 +393,14 @@ class DigestServer:
         except ParseError:
             return Verification(Outcome.REFUSED, username)
         known = users.get(username)
-        expected = _consult(
-            self._context,
-            known if known is not None else Secret(""),  # the same work for a name that nobody has
-            algorithm,
-            username,
-            self.realm,
-            method,
-            uri,
-            nonce,
-            qop,
-            nc,
-            cnonce,
-            body,
+        password = known if known is not None else Secret("")  # the same work for a name that nobody has
+        question = _Question(algorithm, username, self.realm, method, uri, nonce, qop, nc, cnonce, body)
+        claimed = given.lower().encode("utf-8", "surrogateescape")
+        right = self._context.oracle.consult(
+            "digest_check",
+            lambda: hmac.compare_digest(question.response(password).encode(), claimed),
+            *question.inputs,
         )
-        right = hmac.compare_digest(expected.encode(), given.lower().encode("utf-8", "surrogateescape"))
         if known is None or not right:
             return Verification(Outcome.REFUSED, username)
         row = self._nonces.get(nonce)

@@ -1,0 +1,171 @@
+"""What the command prints: a readable timeline, or one JSON object a line; and the summary at the end."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from sansio_sip.softphone import events
+from sansio_sip.softphone.call_info import CallInfo, CallUuid
+from sansio_sip.softphone.media_plane import MediaStatistics
+from sansio_sip_media.mos import mos
+
+from .scripted_phone import Finished
+
+__all__ = ["CallReport", "Reporter"]
+
+QUIET = (events.AudioReady, events.Closed, events.DtmfSent, Finished)
+
+
+@dataclass(slots=True)
+class CallReport:
+    """What one call came to."""
+
+    info: CallInfo
+    began: float
+    answered: float | None = None
+    ended: float | None = None
+    digits: str = ""
+    statistics: MediaStatistics | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The keys of the command's contract."""
+        statistics = self.statistics or MediaStatistics()
+        expected = statistics.packets_received + statistics.packets_lost
+        loss = statistics.packets_lost / expected if expected else 0.0
+        score = mos(statistics.rtt_ms, statistics.jitter_ms, loss, codec=statistics.codec) if expected else None
+        return {
+            "callUUID": self.info.call_uuid,
+            "direction": self.info.direction.value,
+            "state": self.info.state.value,
+            "setup_ms": None if self.answered is None else round((self.answered - self.began) * 1000),
+            "duration_s": (
+                round(self.ended - self.answered, 3) if self.answered is not None and self.ended is not None else 0.0
+            ),
+            "codec": statistics.codec,
+            "media": statistics.protection,
+            "packets_sent": statistics.packets_sent,
+            "packets_received": statistics.packets_received,
+            "lost": statistics.packets_lost,
+            "jitter_ms": round(statistics.jitter_ms, 2),
+            "rtt_ms": None if statistics.rtt_ms is None else round(statistics.rtt_ms, 2),
+            "mos": score,
+            "dtmf_received": self.digits,
+            "code": self.info.code,
+            "reason": self.info.reason,
+        }
+
+
+@dataclass(slots=True)
+class Reporter:
+    """Takes every event of a phone. `who` stands at the head of each line where several phones share a terminal."""
+
+    as_json: bool = False
+    verbose: bool = False
+    who: str = ""
+    stream: TextIO = field(default_factory=lambda: sys.stdout)
+    origin: float | None = None
+    calls: dict[CallUuid, CallReport] = field(default_factory=dict)
+
+    def event(self, event: Any, now: float) -> None:
+        """Keeps account of an event, and prints it unless it is of no interest."""
+        self._keep(event, now)
+        if isinstance(event, events.LogLine):
+            if event.level >= 30 or self.verbose:
+                print(event.text, file=sys.stderr)
+            return
+        if isinstance(event, QUIET):
+            return
+        if self.as_json:
+            self.row({"t": self._since(now), "event": event.name, **event.as_dict()})
+        else:
+            self.say(_words(event), now)
+
+    def say(self, text: str, now: float) -> None:
+        """A line of the timeline."""
+        if not self.as_json:
+            who = f"{self.who:<6} " if self.who else ""
+            print(f"{self._since(now):8.3f}  {who}{text}", file=self.stream, flush=True)
+
+    def row(self, row: dict[str, Any]) -> None:
+        """A line of JSON; `who` is among its keys where there are several phones."""
+        if self.as_json:
+            extra = {"who": self.who} if self.who else {}
+            print(json.dumps({**row, **extra}, ensure_ascii=False), file=self.stream, flush=True)
+
+    def summary(self, exit_status: int, now: float) -> None:
+        """The last line: the exit status and what each call came to."""
+        calls = [call.as_dict() for call in self.calls.values()]
+        self.row({"t": self._since(now), "event": "summary", "exit": exit_status, "calls": calls})
+        for call in calls:
+            self.say(_call_words(call), now)
+
+    def _since(self, now: float) -> float:
+        if self.origin is None:
+            self.origin = now
+        return round(now - self.origin, 3)
+
+    def _keep(self, event: Any, now: float) -> None:
+        info = getattr(event, "call_info", None)
+        if info is None:
+            return
+        call = self.calls.setdefault(info.call_uuid, CallReport(info, now))
+        call.info = info
+        match event:
+            case events.CallAnswered():
+                call.answered = now
+            case events.DtmfReceived():
+                call.digits += event.tone
+            case events.CallTerminated():
+                call.ended, call.statistics = now, event.statistics
+            case _:
+                pass
+
+
+def _words(event: Any) -> str:
+    match event:
+        case events.Login():
+            return "registered"
+        case events.LoginFailed():
+            return f"login failed: {event.cause}"
+        case events.Logout():
+            return "un-registered"
+        case events.WebSocketConnected():
+            return "WebSocket open"
+        case events.ConnectionChange():
+            return f"signalling {event.state}" + (f": {event.event_reason}" if event.event_reason else "")
+        case events.Calling():
+            return f"calling {event.call_info.dest}"
+        case events.IncomingCall():
+            name = f" ({event.caller_name})" if event.caller_name else ""
+            return f"incoming call from {event.caller_id}{name}"
+        case events.CallRemoteRinging():
+            return "ringing"
+        case events.CallAnswered():
+            return "answered"
+        case events.MediaConnected():
+            return "media connected"
+        case events.MediaDisconnected():
+            return f"media lost: {event.reason}"
+        case events.DtmfReceived():
+            return f"digit {event.tone} ({event.duration} ms)"
+        case events.CallTerminated():
+            return f"call ended by {event.hangup_info.originator}: {event.hangup_info.reason}"
+        case events.CallFailed():
+            return f"call failed: {event.cause} ({event.call_info.code})"
+        case events.IncomingCallCanceled():
+            return "caller gave up"
+        case _:
+            return str(event.name)
+
+
+def _call_words(call: dict[str, Any]) -> str:
+    if not call["packets_sent"]:
+        return f"{call['direction'].lower()} call: {call['state']}, {call['reason']} ({call['code']})"
+    score = "" if call["mos"] is None else f", MOS {call['mos']:.2f}"
+    rtt = "" if call["rtt_ms"] is None else f", round trip {call['rtt_ms']} ms"
+    return (
+        f"{call['direction'].lower()} call: {call['duration_s']:.1f} s of {call['codec']} over {call['media']}; "
+        f"packets {call['packets_sent']} sent, {call['packets_received']} received, {call['lost']} lost; "
+        f"jitter {call['jitter_ms']} ms{rtt}{score}"
+    )

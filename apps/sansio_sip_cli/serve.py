@@ -1,0 +1,102 @@
+"""`serve`: the embedded registrar and proxy, until it is told to stop."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sansio_sip.context import Secret
+from sansio_sip.server import ServerOptions
+from sansio_sip.server.events import BindingAdded, BindingRemoved, ServerFailed, ServerListening
+
+from .build import Recording, build_server
+from .runtimes import choose
+
+__all__ = ["serve"]
+
+
+@click.command()
+@click.option("--ws", multiple=True, metavar="HOST:PORT", help="Listen for SIP over WebSocket; port 0: any.")
+@click.option("--udp", multiple=True, metavar="HOST:PORT", help="Listen on UDP.")
+@click.option("--tcp", multiple=True, metavar="HOST:PORT", help="Listen on TCP.")
+@click.option("--domain", default="localhost", show_default=True, help="Of the users' addresses.")
+@click.option("--user", "users", multiple=True, metavar="NAME:PASSWORD", help="A user; repeatable.")
+@click.option("--runtime", type=click.Choice(["asyncio", "trio"]), default="asyncio", show_default=True)
+@click.option("--trace", type=Path, metavar="FILE", help="Record the run, for `replay`.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def serve(
+    ws: tuple[str, ...],
+    udp: tuple[str, ...],
+    tcp: tuple[str, ...],
+    domain: str,
+    users: tuple[str, ...],
+    runtime: str,
+    trace: Path | None,
+    as_json: bool,
+) -> None:
+    """Run a registrar and proxy, by default on ws://127.0.0.1:5080. Ctrl-C stops it."""
+    listen = (
+        *(f"ws://{address}" for address in ws),
+        *(f"udp://{address}" for address in udp),
+        *(f"tcp://{address}" for address in tcp),
+    ) or ("ws://127.0.0.1:5080",)
+    known = {}
+    for user in users:
+        name, colon, password = user.partition(":")
+        if not colon or not name:
+            raise click.UsageError("--user needs NAME:PASSWORD")
+        known[name] = Secret(password)
+    try:
+        options = ServerOptions(domain=domain, listen=listen, users=known)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    loop = choose(runtime)
+    recording = Recording(trace) if trace is not None else None
+    server = build_server(options, recording=recording)
+    failures: list[ServerFailed] = []
+
+    async def main() -> None:
+        box: list[Any] = []
+
+        def deliver(event: Any) -> None:
+            if as_json:
+                print(json.dumps({"event": event.name, **event.as_dict()}), flush=True)
+            else:
+                print(_words(event), flush=True)
+            if isinstance(event, ServerFailed):
+                failures.append(event)
+                for driver in box:
+                    driver.finish()
+
+        async with loop.open_driver(server, deliver) as driver:
+            box.append(driver)
+            if failures:
+                driver.finish()
+            async with loop.interrupts(driver.finish):
+                await driver.finished()
+
+    try:
+        loop.run(main)
+    finally:
+        if recording is not None:
+            recording.close()
+    if failures:
+        first = failures[0]
+        print(f"sansio-sip: cannot listen at {first.url}: {first.reason}; choose another port", file=sys.stderr)
+        sys.exit(1)
+
+
+def _words(event: Any) -> str:
+    match event:
+        case ServerListening():
+            return f"listening at {event.url}"
+        case ServerFailed():
+            return f"not listening at {event.url}: {event.reason}"
+        case BindingAdded():
+            return f"{event.address} is at {event.contact} by {event.transport} for {event.expires} s"
+        case BindingRemoved():
+            return f"{event.address} is no longer at {event.contact}: {event.reason}"
+        case _:
+            return str(event.name)
