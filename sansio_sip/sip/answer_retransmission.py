@@ -16,10 +16,11 @@ from sansio_sip.machine import Outbox
 from sansio_sip.timers import TimerSet
 
 from .message import Response
+from .transaction_user import SendResponse
 from .transactions.outputs import TransactionId
 from .transactions.timing import RFC_TIMING, Timing
 
-__all__ = ["AnswerRetransmission", "AnswerTimer", "NotAcknowledged", "RetransmissionOutput", "SendAgain"]
+__all__ = ["AnswerRetransmission", "AnswerTimer", "Answers", "NotAcknowledged", "RetransmissionOutput", "SendAgain"]
 
 
 class AnswerTimer(Enum):
@@ -83,4 +84,50 @@ class AnswerRetransmission:
         return self._outbox.poll()
 
     def outputs(self) -> Iterator[RetransmissionOutput]:
+        return self._outbox.drain()
+
+
+class Answers:
+    """The 2xx of one session that wait for their ACKs, by the CSeq number of their INVITE: one or two at a time."""
+
+    __slots__ = ("_outbox", "_rows", "_timing")
+
+    def __init__(self, timing: Timing = RFC_TIMING) -> None:
+        self._timing = timing
+        self._rows: dict[int, AnswerRetransmission] = {}
+        self._outbox: Outbox[SendResponse | NotAcknowledged] = Outbox()
+
+    def send(self, number: int, transaction: TransactionId, response: Response, *, now: float) -> None:
+        """Sends a 2xx, and again until `acknowledged`."""
+        self._rows[number] = AnswerRetransmission(transaction, response, self._timing, now=now)
+        self._outbox.put(SendResponse(transaction, response))
+
+    def acknowledged(self, number: int) -> bool:
+        """An ACK has come. False where nothing waits for it (any more)."""
+        return self._rows.pop(number, None) is not None
+
+    def clear(self) -> None:
+        self._rows.clear()
+
+    def handle_timeout(self, *, now: float) -> None:
+        for number, answer in list(self._rows.items()):
+            answer.handle_timeout(now=now)
+            for output in answer.outputs():
+                match output:
+                    case SendAgain():
+                        self._outbox.put(SendResponse(answer.transaction, answer.response))
+                    case NotAcknowledged():
+                        self._rows.pop(number, None)
+                        self._outbox.put(output)
+                    case _:
+                        assert_never(output)
+
+    def next_timeout(self) -> float | None:
+        deadlines = (answer.next_timeout() for answer in self._rows.values())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def poll_output(self) -> SendResponse | NotAcknowledged | None:
+        return self._outbox.poll()
+
+    def outputs(self) -> Iterator[SendResponse | NotAcknowledged]:
         return self._outbox.drain()

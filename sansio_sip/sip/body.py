@@ -6,16 +6,22 @@ agent also finds it in `multipart/mixed`, as gateways and mail-like clients wrap
 
 from sansio_sip.errors import ParseError
 
+from .call_events import HeaderRows
 from .headers import MediaType
 from .message import Message
 
-__all__ = ["ACCEPTED_TYPES", "MAX_PARTS", "description_of", "readable_description"]
+__all__ = ["ACCEPTED_TYPES", "MAX_PARTS", "description_headers", "description_of", "readable_description"]
 
 ACCEPTED_TYPES = ("application/sdp", "application/dtmf-relay", "application/dtmf")
 """What `Accept` says."""
 
 MAX_PARTS = 16
 """Parts of one multipart body that are looked at; real ones have two or three."""
+
+
+def description_headers(description: bytes) -> HeaderRows:
+    """The rows that go with a body of ours; none where it is empty."""
+    return (("Content-Type", "application/sdp"),) if description else ()
 
 
 def description_of(message: Message) -> bytes | None:

@@ -7,6 +7,8 @@ from typing import Literal, NewType, TypeAlias
 from .headers import NameAddress, Reason
 
 __all__ = [
+    "NO_ANSWER",
+    "NO_FLOW",
     "CallAccepted",
     "CallConfirmed",
     "CallEnd",
@@ -55,6 +57,13 @@ class CallEnd:
     status: int
     cause: str
     reason: Reason | None = None
+
+
+NO_ANSWER = CallEnd(EndKind.FAILED, "system", 408, "Request Timeout")
+"""No response has come to a request."""
+
+NO_FLOW = CallEnd(EndKind.FAILED, "system", 503, "Connection Error")
+"""The flow was lost before the call was answered (RFC 3261 section 8.1.3.1: as if a 503 had come)."""
 
 
 @dataclass(frozen=True, slots=True)

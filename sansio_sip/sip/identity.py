@@ -12,8 +12,11 @@ from dataclasses import dataclass, field
 from sansio_sip.context import Context, Secret
 from sansio_sip.effects import Address
 
+from .body import ACCEPTED_TYPES, description_headers
 from .call_events import HeaderRows
-from .headers import NameAddress, Via
+from .dialog import MAX_FORWARDS
+from .headers import CSeq, NameAddress, Via
+from .message import Headers, Request
 from .transport import Hop
 from .uri import SipUri, Uri
 
@@ -143,3 +146,21 @@ class Identity:
             ("Allow", ", ".join(ALLOWED_METHODS)),
             ("Supported", ", ".join(SUPPORTED)),
         )
+
+    def options(self) -> HeaderRows:
+        """The rows of a 200 to OPTIONS (RFC 3261 section 11.2)."""
+        return (*self.capabilities(), ("Accept", ", ".join(ACCEPTED_TYPES)))
+
+    def invite(self, target: SipUri, call_id: str, tag: str, body: bytes, headers: HeaderRows) -> Request:
+        """The first INVITE of a call (RFC 3261 sections 8.1.1 and 13.2.1), without Via."""
+        rows = Headers()
+        for route in self.service_route:
+            rows.add("Route", str(route))
+        rows.add("Max-Forwards", MAX_FORWARDS)
+        rows.add("From", str(self.address.with_tag(tag)))
+        rows.add("To", str(NameAddress(target)))
+        rows.add("Call-ID", call_id)
+        rows.add("CSeq", str(CSeq(1, "INVITE")))
+        for name, value in (*self.capabilities(), *description_headers(body), *headers):
+            rows.add(name, value)
+        return Request("INVITE", target, rows, body)

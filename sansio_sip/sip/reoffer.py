@@ -173,7 +173,13 @@ class Reoffer:
             self.state = ReofferState.ANSWERED
 
     def reject(self, status: int, *, now: float) -> None:
-        """Refuses the peer's offer. Nothing is sent where the peer has withdrawn it meanwhile."""
+        """Refuses the peer's offer. Nothing is sent where the peer has withdrawn it meanwhile.
+
+        Raises:
+            LocalProtocolError: `status` refuses nothing.
+        """
+        if not 300 <= status <= 699:
+            raise LocalProtocolError(f"cannot refuse an offer with {status}: give a status from 300 to 699")
         if self.state is ReofferState.RECEIVED:
             self._respond(status, None)
             self.state = ReofferState.IDLE

@@ -1,0 +1,53 @@
+"""The way of a request of ours: its next hop (RFC 3261 section 8.1.2), and the Via that leads responses back."""
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+from sansio_sip.effects import Address
+
+from .identity import Identity
+from .message import Request
+from .transport import Hop, default_port
+from .uri import SipUri, Uri
+
+__all__ = ["literal_address", "stamp", "way"]
+
+
+def literal_address(uri: Uri) -> Address | None:
+    """The address in a URI whose host needs no look-up."""
+    if not isinstance(uri, SipUri):
+        return None
+    # RFC 6761 section 6.3: `localhost` is the loopback address everywhere.
+    host = "127.0.0.1" if uri.host.lower() == "localhost" else uri.host
+    try:
+        ip_address(host)
+    except ValueError:
+        return None
+    return Address(host, uri.port or default_port("TLS" if uri.scheme == "sips" else "UDP"))
+
+
+def way(identity: Identity, request: Request, peer: Hop | None) -> Hop | None:
+    """Where a request goes; None where there is no way.
+
+    With a server, that is the flow to it. Without one, it is the address in the first Route or in the Request-URI;
+    if that is a name, then `peer`, from where the last message of the dialog came.
+    """
+    hop = identity.hop
+    if hop is None or identity.has_server:
+        return hop
+    routes = request.routes
+    # A strict router stands in the Request-URI already (RFC 3261 section 12.2.1.1).
+    loose = bool(routes) and isinstance(routes[0].uri, SipUri) and routes[0].uri.has_parameter("lr")
+    address = literal_address(routes[0].uri if loose else request.uri)
+    if address is None and peer is not None:
+        address = peer.address
+    return replace(hop, address=address) if address is not None else None
+
+
+def stamp(identity: Identity, request: Request, hop: Hop, branch: str) -> Request:
+    """The request as it goes out on `hop`."""
+    stamped = request.copy()
+    stamped.headers.insert_first("Via", str(identity.via(hop, branch)))
+    if identity.config.software:
+        stamped.headers.add("User-Agent", identity.config.software)
+    return stamped

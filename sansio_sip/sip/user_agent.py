@@ -1,0 +1,593 @@
+"""A user agent: the registration and the calls of one account, over one flow (RFC 3261 section 8).
+
+Theory of operation
+-------------------
+The user agent owns a transaction layer, a registration and any number of sessions. Messages go through the layer
+first; what it passes up belongs to a session (by Call-ID and our tag), or begins one, or is answered here. What the
+children ask to be sent gets a Via and a way to go, and goes down through the layer. Who waits for which transaction is
+kept in two tables, one for each direction, whose rows go when the layer says `Terminated`.
+
+With a server, everything takes the flow to it. Without one (UDP, peer to peer), each request goes to the IP address
+in the URI that it is for, and in a dialog, if that is a name, to where the peer's last message came from.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias, assert_never
+
+from sansio_sip.context import Context
+from sansio_sip.errors import LocalProtocolError, ParseError
+from sansio_sip.machine import Outbox
+from sansio_sip.timers import Deadlines
+
+from .authorization import Authenticator
+from .body import description_of
+from .call_events import (
+    CallAccepted,
+    CallConfirmed,
+    CallEnd,
+    CallEnded,
+    CallEvent,
+    CallId,
+    CallProgress,
+    EndKind,
+    HeaderRows,
+    IncomingCall,
+    InfoReceived,
+    ReofferAnswered,
+    ReofferReceived,
+    ReofferRejected,
+)
+from .dialog import is_readable
+from .headers import Reason
+from .identity import AccountConfig, Identity
+from .invite_session import InviteSession
+from .message import Headers, Message, Request, Response
+from .path import literal_address, stamp, way
+from .registration import Registered, Registration, RegistrationFailed, Unregistered
+from .screening import content_headers, refusal_of_malformed, refuse
+from .transaction_user import CancelRequest, SendAck, SendRequest, SendResponse
+from .transactions.layer import TransactionLayer
+from .transactions.outputs import (
+    Acknowledged,
+    Failed,
+    FailureReason,
+    RequestReceived,
+    ResponseReceived,
+    StrayResponse,
+    Terminated,
+    TransactionId,
+)
+from .transactions.outputs import SendMessage as LayerMessage
+from .transactions.timing import RFC_TIMING, Timing
+from .transport import Hop
+from .uri import SipUri
+
+__all__ = [
+    "AccountConfig",
+    "CallAccepted",
+    "CallConfirmed",
+    "CallEnd",
+    "CallEnded",
+    "CallId",
+    "CallProgress",
+    "EndKind",
+    "IncomingCall",
+    "InfoReceived",
+    "Registered",
+    "RegistrationFailed",
+    "ReofferAnswered",
+    "ReofferReceived",
+    "ReofferRejected",
+    "SendMessage",
+    "Unregistered",
+    "UserAgent",
+    "UserAgentCounters",
+    "UserAgentOutput",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Octets of one message for the flow of `hop`; over UDP to `hop.address`."""
+
+    data: bytes
+    hop: Hop
+
+
+@dataclass(slots=True)
+class UserAgentCounters:
+    """How often something came that was of no use, since the user agent was made."""
+
+    malformed: int = 0
+    stray_responses: int = 0
+    refused_requests: int = 0
+
+
+UserAgentOutput: TypeAlias = SendMessage | Registered | RegistrationFailed | Unregistered | CallEvent
+
+_REGISTRATION: Final = "registration"
+_Owner: TypeAlias = tuple[CallId | Literal["registration"], int]
+_MergeKey: TypeAlias = tuple[str, str, int, str]
+
+
+class UserAgent:
+    """Registers one account and makes and takes its calls."""
+
+    def __init__(self, context: Context, config: AccountConfig, *, timing: Timing = RFC_TIMING) -> None:
+        self._context = context
+        self._config = config
+        self._timing = timing
+        self._outbox: Outbox[UserAgentOutput] = Outbox()
+        self._deadlines: Deadlines[CallId] = Deadlines()
+        self._identity = Identity(context, config)
+        self._authenticator = Authenticator(context, config.username or config.address.user or "", config.password)
+        self._layer = TransactionLayer(context, timing=timing)
+        self._registration = Registration(context, self._identity, self._authenticator)
+        self._sessions: dict[CallId, InviteSession] = {}
+        self._by_tag: dict[tuple[str, str], CallId] = {}  # by Call-ID and our tag
+        self._peers: dict[CallId, Hop] = {}  # where the peer's last message came from
+        self._clients: dict[TransactionId, _Owner] = {}
+        self._sent: dict[_Owner, TransactionId] = {}
+        self._servers: dict[TransactionId, CallId] = {}  # INVITEs that sessions have to answer
+        self._merging: dict[_MergeKey, TransactionId] = {}
+        self._merge_keys: dict[TransactionId, _MergeKey] = {}
+        self.counters = UserAgentCounters()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way that should be seen to its end before the flow is closed."""
+        return self._registration.is_idle and all(session.is_over for session in self._sessions.values())
+
+    # Commands: registration
+
+    def register(self, *, now: float) -> None:
+        """Wants a binding from now on. Gives Registered or RegistrationFailed, once there is a flow."""
+        self._registration.register(now=now)
+        self._settle_registration(now)
+
+    def unregister(self, *, now: float) -> None:
+        """Wants no binding from now on. Gives Unregistered."""
+        self._registration.unregister(now=now)
+        self._settle_registration(now)
+
+    # Commands: calls
+
+    def invite(self, uri: SipUri, body: bytes, *, headers: HeaderRows = (), now: float) -> CallId:
+        """Calls `uri` with an offer. Gives CallProgress, CallAccepted, CallEnded.
+
+        Nothing bounds the time that the callee may let it ring: `hangup`.
+
+        Raises:
+            LocalProtocolError: no flow, too many calls, a header that is none, or a host name without a server.
+        """
+        if self._identity.hop is None:
+            raise LocalProtocolError("cannot call: there is no signalling flow; wait until one is ready")
+        if len(self._sessions) >= self._config.max_calls:
+            raise LocalProtocolError(f"cannot call: {len(self._sessions)} calls are up; end one first")
+        if not self._identity.has_server and literal_address(uri) is None:
+            raise LocalProtocolError(f"cannot call {uri}: without a server the host must be an IP address")
+        try:
+            Headers(headers)
+        except ValueError as error:
+            raise LocalProtocolError(f"cannot call: {error}; give one-line headers") from None
+        call_id = self._context.entropy.call_id()
+        session = self._add_session(call_id, "caller")
+        session.place(replace(uri, headers=()), body, headers, now=now)
+        self._settle(session, now)
+        return session.call
+
+    def ring(self, call: CallId, *, now: float) -> None:
+        """Tells the caller that we ring (180).
+
+        Raises:
+            LocalProtocolError: no such call, or it does not wait for our answer.
+        """
+        session = self._session(call, "ring")
+        session.ring(now=now)
+        self._settle(session, now)
+
+    def answer(self, call: CallId, body: bytes, *, now: float) -> None:
+        """Accepts a call with an answer, or an offer where the caller made none. Gives CallConfirmed.
+
+        Raises:
+            LocalProtocolError: no such call, or it does not wait for our answer.
+        """
+        session = self._session(call, "answer")
+        session.answer(body, now=now)
+        self._settle(session, now)
+
+    def reject(self, call: CallId, status: int = 486, *, now: float) -> None:
+        """Refuses a call. Gives CallEnded.
+
+        Raises:
+            LocalProtocolError: no such call, it does not wait for our answer, or `status` refuses nothing.
+        """
+        session = self._session(call, "reject")
+        session.reject(status, now=now)
+        self._settle(session, now)
+
+    def hangup(self, call: CallId, *, reason: Reason | None = None, now: float) -> None:
+        """Ends a call by CANCEL, 480 or BYE, with a Reason header where one is given. Gives CallEnded at once.
+
+        Raises:
+            LocalProtocolError: no such call.
+        """
+        session = self._session(call, "hang up")
+        session.hangup(reason, now=now)
+        self._settle(session, now)
+
+    def reoffer(self, call: CallId, body: bytes, *, now: float) -> None:
+        """Makes a new offer in a call (re-INVITE). Gives ReofferAnswered or ReofferRejected.
+
+        Raises:
+            LocalProtocolError: no such call, it is not confirmed, or another offer is open.
+        """
+        session = self._session(call, "offer again")
+        session.reoffer(body, now=now)
+        self._settle(session, now)
+
+    def answer_reoffer(self, call: CallId, body: bytes, *, now: float) -> None:
+        """Answers a re-INVITE. Nothing is sent where it was withdrawn meanwhile.
+
+        Raises:
+            LocalProtocolError: no such call.
+        """
+        session = self._session(call, "answer an offer")
+        session.answer_reoffer(body, now=now)
+        self._settle(session, now)
+
+    def reject_reoffer(self, call: CallId, status: int = 488, *, now: float) -> None:
+        """Refuses a re-INVITE; the call goes on as it was. Nothing is sent where it was withdrawn meanwhile.
+
+        Raises:
+            LocalProtocolError: no such call, or `status` refuses nothing.
+        """
+        session = self._session(call, "refuse an offer")
+        session.reject_reoffer(status, now=now)
+        self._settle(session, now)
+
+    def send_info(self, call: CallId, content_type: str, body: bytes, *, now: float) -> None:
+        """Sends an INFO in a call.
+
+        Raises:
+            LocalProtocolError: no such call, or it is not confirmed.
+        """
+        session = self._session(call, "send INFO")
+        session.send_info(content_type, body, now=now)
+        self._settle(session, now)
+
+    # Inputs
+
+    def flow_ready(self, hop: Hop, *, now: float) -> None:
+        """Signalling goes over this flow from now on. A binding that is wanted is made anew on it."""
+        before = self._identity.hop
+        if before is not None and before.flow != hop.flow:
+            self.flow_lost("another flow took its place", now=now)
+        self._identity.flow_ready(hop)
+        self._registration.flow_ready(now=now)
+        self._settle_registration(now)
+        for session in list(self._sessions.values()):
+            session.flow_ready(now=now)
+            self._settle(session, now)
+
+    def flow_lost(self, reason: str, *, now: float) -> None:
+        """The flow is gone. Calls that are answered go on; those that are not yet end."""
+        hop = self._identity.hop
+        if hop is None:
+            return
+        self._identity.flow_lost()
+        self._registration.flow_lost(now=now)
+        self._settle_registration(now)
+        if hop.flow is not None:
+            self._layer.flow_lost(hop.flow, now=now)
+            self._drain_layer(now)
+
+    def receive_message(self, message: Message, hop: Hop, *, now: float) -> None:
+        """A message that could be read; `hop` is where it came from."""
+        # RFC 3261 section 8.1.3.3: "If more than one Via header field value is present in a response, the UAC SHOULD
+        # discard the message."
+        if isinstance(message, Response) and len(message.via) != 1:
+            self.counters.stray_responses += 1
+            return
+        self._layer.receive(message, hop, now=now)
+        self._drain_layer(now)
+
+    def receive_malformed(self, data: bytes, error: ParseError, hop: Hop, *, now: float) -> None:
+        """A message that could not be read. It is refused with `error.status` where that is possible."""
+        self.counters.malformed += 1
+        response = refusal_of_malformed(data, error, self._context.entropy.tag())
+        if response is not None:
+            self._outbox.put(SendMessage(bytes(response), hop))
+
+    # Time and outputs
+
+    def handle_timeout(self, *, now: float) -> None:
+        self._layer.handle_timeout(now=now)
+        self._drain_layer(now)
+        self._registration.handle_timeout(now=now)
+        self._settle_registration(now)
+        for call in self._deadlines.due(now):
+            session = self._sessions[call]
+            session.handle_timeout(now=now)
+            self._settle(session, now)
+
+    def next_timeout(self) -> float | None:
+        deadlines = (self._layer.next_timeout(), self._registration.next_timeout(), self._deadlines.next())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def poll_output(self) -> UserAgentOutput | None:
+        return self._outbox.poll()
+
+    def outputs(self) -> Iterator[UserAgentOutput]:
+        return self._outbox.drain()
+
+    # Children
+
+    def _settle(self, session: InviteSession, now: float) -> None:
+        """To be called after each touch of a session."""
+        self._drain_session(session, now)
+        self._drain_layer(now)
+
+    def _settle_registration(self, now: float) -> None:
+        self._drain_registration(now)
+        self._drain_layer(now)
+
+    def _drain_layer(self, now: float) -> None:
+        for output in self._layer.outputs():
+            match output:
+                case LayerMessage():
+                    self._outbox.put(SendMessage(bytes(output.message), output.hop))
+                case RequestReceived():
+                    self._on_request(output, now)
+                case ResponseReceived():
+                    self._on_response(output, now)
+                case StrayResponse():
+                    self.counters.stray_responses += 1
+                case Acknowledged():
+                    session = self._of_server(output.transaction)
+                    if session is not None:
+                        session.receive_ack(output.ack, now=now)
+                        self._drain_session(session, now)
+                case Failed():
+                    self._on_failed(output, now)
+                case Terminated():
+                    self._on_terminated(output.transaction, now)
+                case _:
+                    assert_never(output)
+
+    def _drain_session(self, session: InviteSession, now: float) -> None:
+        for output in session.outputs():
+            match output:
+                case SendRequest():
+                    if not self._send_request((session.call, output.key), output.request, now):
+                        session.request_failed(output.key, FailureReason.TRANSPORT, now=now)
+                        session.transaction_ended(output.key)
+                case CancelRequest():
+                    transaction = self._sent.get((session.call, output.key))
+                    if transaction is not None:
+                        self._layer.cancel(transaction, headers=output.headers, now=now)
+                case SendAck():
+                    hop = way(self._identity, output.request, self._peers.get(session.call))
+                    if hop is not None:
+                        self._layer.send(stamp(self._identity, output.request, hop, output.branch), hop, now=now)
+                case SendResponse():
+                    self._layer.respond(output.transaction, output.response, now=now)
+                case _:
+                    self._outbox.put(output)  # a `CallEvent`
+        if session.may_be_forgotten:
+            self._sessions.pop(session.call, None)
+            self._by_tag.pop((session.call_id, session.local_tag), None)
+            self._peers.pop(session.call, None)
+            self._deadlines.remove(session.call)
+        else:
+            self._deadlines.update(session.call, session.next_timeout())
+
+    def _drain_registration(self, now: float) -> None:
+        for output in self._registration.outputs():
+            match output:
+                case SendRequest():
+                    if not self._send_request((_REGISTRATION, output.key), output.request, now):
+                        self._registration.request_failed(output.key, FailureReason.TRANSPORT, now=now)
+                case Registered() | RegistrationFailed() | Unregistered():
+                    self._outbox.put(output)
+                case _:
+                    assert_never(output)
+
+    def _send_request(self, owner: _Owner, request: Request, now: float) -> bool:
+        """Begins a client transaction; False where there is no way to."""
+        call = None if owner[0] == _REGISTRATION else CallId(owner[0])
+        hop = way(self._identity, request, self._peers.get(call) if call is not None else None)
+        if hop is None:
+            return False
+        stamped = stamp(self._identity, request, hop, self._context.entropy.branch())
+        try:
+            transaction = self._layer.request(stamped, hop, now=now)
+        except LocalProtocolError:
+            return False  # too many transactions
+        self._clients[transaction] = owner
+        self._sent[owner] = transaction
+        return True
+
+    # What the layer passes up
+
+    def _on_response(self, output: ResponseReceived, now: float) -> None:
+        owner = self._clients.get(output.transaction)
+        if owner is None:
+            return
+        name, key = owner
+        if name == _REGISTRATION:
+            self._registration.receive_response(key, output.response, now=now)
+            self._drain_registration(now)
+            return
+        session = self._sessions.get(CallId(name))
+        if session is None:
+            return
+        self._peers[session.call] = output.hop
+        if is_readable(output.response):
+            session.receive_response(key, output.response, now=now)
+        elif output.response.status >= 200:
+            # It ends the request, and nothing can be made of it.
+            session.request_failed(key, FailureReason.TIMEOUT, now=now)
+        self._drain_session(session, now)
+
+    def _on_failed(self, output: Failed, now: float) -> None:
+        owner = self._clients.get(output.transaction)
+        if owner is None:
+            session = self._of_server(output.transaction)
+            if session is not None:
+                session.response_failed(output.transaction, output.reason, now=now)
+                self._drain_session(session, now)
+            return
+        name, key = owner
+        if name == _REGISTRATION:
+            self._registration.request_failed(key, output.reason, now=now)
+            self._drain_registration(now)
+        elif (session := self._sessions.get(CallId(name))) is not None:
+            session.request_failed(key, output.reason, now=now)
+            self._drain_session(session, now)
+
+    def _on_terminated(self, transaction: TransactionId, now: float) -> None:
+        self._servers.pop(transaction, None)
+        merge_key = self._merge_keys.pop(transaction, None)
+        if merge_key is not None:
+            self._merging.pop(merge_key, None)
+        owner = self._clients.pop(transaction, None)
+        if owner is None:
+            return
+        self._sent.pop(owner, None)
+        name, key = owner
+        session = self._sessions.get(CallId(name))
+        if session is not None:
+            session.transaction_ended(key)
+            self._drain_session(session, now)
+
+    def _on_request(self, output: RequestReceived, now: float) -> None:
+        request, transaction = output.request, output.transaction
+        session = self._of_dialog(request)
+        if session is not None:
+            self._peers[session.call] = output.hop
+        if transaction is None:
+            if session is not None:
+                session.receive_ack(request, now=now)
+                self._drain_session(session, now)
+            return
+        if request.method == "CANCEL":
+            self._on_cancel(transaction, request, now)
+            return
+        refusal = refuse(request)
+        if refusal is not None:
+            self._refuse(transaction, request, *refusal, now=now)
+        elif request.to.tag is not None:
+            if session is None:
+                # RFC 3261 section 12.2.2: "If the UAS wishes to reject the request because it does not wish to
+                # recreate the dialog, it MUST respond to the request with a 481".
+                self._refuse(transaction, request, 481, now=now)
+                return
+            if request.method == "INVITE":
+                self._servers[transaction] = session.call
+            session.receive_request(transaction, request, now=now)
+            self._drain_session(session, now)
+        else:
+            self._on_new_request(transaction, request, output.hop, now)
+
+    def _on_new_request(self, transaction: TransactionId, request: Request, hop: Hop, now: float) -> None:
+        """A request outside of any dialog."""
+        # RFC 3261 section 8.2.2.2: "If the request has no tag in the To header field, the UAS core MUST check the
+        # request against ongoing transactions. If the From tag, Call-ID, and CSeq exactly match those associated with
+        # an ongoing transaction, but the request does not match that transaction [...], the UAS core SHOULD generate
+        # a 482 (Loop Detected) response".
+        key = (request.from_.tag or "", request.call_id, request.cseq.number, request.method)
+        if key in self._merging:
+            self._refuse(transaction, request, 482, now=now)
+            return
+        self._merging[key] = transaction
+        self._merge_keys[transaction] = key
+        match request.method:
+            case "INVITE":
+                self._on_invite(transaction, request, hop, now)
+            case "OPTIONS":
+                self._respond(transaction, request, 200, self._identity.options(), now=now)
+            case _:
+                self._refuse(transaction, request, 481, now=now)
+
+    def _on_invite(self, transaction: TransactionId, request: Request, hop: Hop, now: float) -> None:
+        if len(self._sessions) >= self._config.max_calls:
+            self._refuse(transaction, request, 486, now=now)
+            return
+        try:
+            description = description_of(request)
+        except ParseError as error:
+            self._refuse(transaction, request, error.status, content_headers(error.status), now=now)
+            return
+        if not is_readable(request):
+            self._refuse(transaction, request, 400, now=now)
+            return
+        session = self._add_session(request.call_id, "callee")
+        self._servers[transaction] = session.call
+        self._peers[session.call] = hop
+        session.receive(transaction, request, description, now=now)
+        self._drain_session(session, now)
+
+    def _on_cancel(self, transaction: TransactionId, request: Request, now: float) -> None:
+        invite = self._layer.invite_of(transaction)
+        if invite is None:
+            # RFC 3261 section 9.2: "If the UAS did not find a matching transaction for the CANCEL according to the
+            # procedure above, it SHOULD respond to the CANCEL with a 481".
+            self._refuse(transaction, request, 481, now=now)
+            return
+        session = self._of_server(invite)
+        # "[...] the To tag of the response to the CANCEL and the To tag in the response to the original request SHOULD
+        # be the same."
+        tag = session.local_tag if session is not None else self._context.entropy.tag()
+        self._layer.respond(transaction, request.response(200, to_tag=tag), now=now)
+        if session is not None:
+            session.receive_cancel(invite, request, now=now)
+            self._drain_session(session, now)
+
+    # Small helpers
+
+    def _refuse(
+        self, transaction: TransactionId, request: Request, status: int, headers: HeaderRows = (), *, now: float
+    ) -> None:
+        self.counters.refused_requests += 1
+        self._respond(transaction, request, status, headers, now=now)
+
+    def _respond(
+        self, transaction: TransactionId, request: Request, status: int, headers: HeaderRows, *, now: float
+    ) -> None:
+        tag = self._context.entropy.tag()
+        self._layer.respond(transaction, request.response(status, to_tag=tag, headers=headers), now=now)
+
+    def _add_session(self, call_id: str, role: Literal["caller", "callee"]) -> InviteSession:
+        # A call to ourselves has one Call-ID at both of its ends.
+        number, call = 1, CallId(call_id)
+        while call in self._sessions:
+            number += 1
+            call = CallId(f"{call_id};{number}")
+        session = InviteSession(
+            self._context,
+            call,
+            self._identity,
+            self._authenticator,
+            call_id=call_id,
+            role=role,
+            timing=self._timing,
+        )
+        self._sessions[call] = session
+        self._by_tag[call_id, session.local_tag] = call
+        return session
+
+    def _session(self, call: CallId, what: str) -> InviteSession:
+        session = self._sessions.get(call)
+        if session is None:
+            raise LocalProtocolError(f"cannot {what}: there is no call {call!r}; it has ended or never was")
+        return session
+
+    def _of_dialog(self, request: Request) -> InviteSession | None:
+        call = self._by_tag.get((request.call_id, request.to.tag or ""))
+        return self._sessions.get(call) if call is not None else None
+
+    def _of_server(self, transaction: TransactionId) -> InviteSession | None:
+        call = self._servers.get(transaction)
+        return self._sessions.get(call) if call is not None else None
