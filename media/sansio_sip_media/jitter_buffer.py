@@ -15,7 +15,8 @@ Play-out runs on the reader's clock: one frame is due each frame time, whatever 
 that is due. At each due time:
 
     packet at the cursor     play it. Where the delay is a whole frame above the target, the next packet is handed out
-                             with it, to be folded into the same time (at most one in ten): delay shrinks, no click.
+                             with it, to be folded into the same time (at most one in ten, and only once the spread
+                             was measured): delay shrinks, no click.
     missing, later ones here lost or late: make a frame up. The cursor moves on, unless the delay is a whole frame below
                              the target: then it stays, and the delay grows by a frame.
     nothing here             make frames up, ten at most; then it is a pause: the cursor is forgotten, and silence is
@@ -32,7 +33,7 @@ The delay never exceeds the target by more than 200 ms and a frame, the number o
 peer change by what it sends.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -192,7 +193,7 @@ class JitterBuffer:
                 self._insert(suspect[1], suspect[2])
         self._suspect = None
         self._note_transit(transit, now)
-        if not self._in_time(timestamp, packet):
+        if not self._in_time(timestamp, packet, transit, now):
             return
         self._late_run = 0
         self._insert(timestamp, packet)
@@ -207,7 +208,7 @@ class JitterBuffer:
         self._suspect = (transit, timestamp, packet)
         return False
 
-    def _in_time(self, timestamp: int, packet: RtpPacket) -> bool:
+    def _in_time(self, timestamp: int, packet: RtpPacket, transit: float, now: float) -> bool:
         units = self._units(packet.payload)
         played = self._last_played
         if self._cursor is None:
@@ -222,11 +223,12 @@ class JitterBuffer:
         if timestamp in self._played:
             self.duplicates += 1
             return False
-        self.late += 1
         self._late_run += 1
         if self._late_run < LATE_RUN:
+            self.late += 1
             return False
         self._begin_timeline()
+        self._note_transit(transit, now)
         return True
 
     def _may_go_back(self, timestamp: int) -> bool:
@@ -268,8 +270,10 @@ class JitterBuffer:
         transits = self._transits
         while transits[0][0] < now - WINDOW:
             transits.popleft()
-        ordered = sorted(each for _, each in transits)
+        ordered = sorted([each for _, each in transits])
         self._base = ordered[0]
+        # What no delay of ours could cover says nothing about the delay that we need.
+        del ordered[bisect_right(ordered, self._base + MAX_DELAY * self._rate) :]
         if len(ordered) >= MIN_MEASURED:
             spread = ordered[int(QUANTILE * (len(ordered) - 1))] - ordered[0]
             wanted = spread + self._frame / 2
@@ -341,7 +345,8 @@ class JitterBuffer:
         self._cursor = timestamp + units
         self._since_fold += 1
         folded = None
-        if excess > self._frame and self._since_fold >= FOLD_EVERY and self._packets:
+        known = self._measured >= MIN_MEASURED
+        if excess > self._frame and known and self._since_fold >= FOLD_EVERY and self._packets:
             following, second = self._packets[0]
             if following == self._cursor and self._units(second.payload) == units:
                 self._take()

@@ -2,10 +2,13 @@
 
 import random
 import statistics
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from sansio_sip.context import Context, Entropy
 from sansio_sip_media.rtcp.packets import (
     Bye,
     ReceiverReport,
@@ -28,8 +31,6 @@ from sansio_sip_media.rtcp.session import (
 from sansio_sip_media.rtp.packet import RtpPacket
 from sansio_sip_media.rtp.receiver import RtpReceiver
 from sansio_sip_media.rtp.sender import RtpSender
-
-from sansio_sip.context import Context, Entropy
 
 RATE = 8_000
 UNIX = 1_700_000_000.0
@@ -112,7 +113,7 @@ def test_reports_then_come_each_five_seconds_on_average() -> None:
     machine = session()
     machine.start(now=0.0)
     times = [when for when, _ in run(machine, 3600.0)]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert statistics.mean(gaps) == pytest.approx(5.0, rel=0.05)
     assert min(gaps) >= 2.5 / COMPENSATION
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sansio_sip_media.rtp.packet import RtpPacket
 from sansio_sip_media.rtp.receiver import ReceptionReport, RtpReceiver
 
