@@ -111,14 +111,14 @@ class DtlsStep:
         status: after this call.
         reason: why it FAILED, in words.
         profile: the SRTP profile agreed, once CONNECTED; None if there is none.
-        peer: once CONNECTED, the digests of the peer's certificate by each hash of `HASHES`.
+        peer: once CONNECTED, the digests of the peer's certificate by each hash of `HASHES`, in hexadecimal.
     """
 
     datagrams: tuple[Opaque, ...] = ()
     status: DtlsStatus = DtlsStatus.HANDSHAKING
     reason: str = ""
     profile: SrtpProfile | None = None
-    peer: tuple[tuple[str, bytes], ...] = ()
+    peer: tuple[tuple[str, str], ...] = ()
 
 
 class DtlsEndpoint(Protocol):
@@ -183,9 +183,9 @@ def local_fingerprint(context: Context, crypto: CryptoProvider | None) -> Finger
     return context.oracle.consult("dtls.fingerprint", compute)
 
 
-def certificate_digests(certificate: bytes) -> tuple[tuple[str, bytes], ...]:
-    """The digests of a certificate in DER, by each hash of `HASHES`."""
-    return tuple((name, hashlib.new(name.replace("-", ""), certificate).digest()) for name in HASHES)
+def certificate_digests(certificate: bytes) -> tuple[tuple[str, str], ...]:
+    """The digests of a certificate in DER, in hexadecimal, by each hash of `HASHES`."""
+    return tuple((name, hashlib.new(name.replace("-", ""), certificate).hexdigest()) for name in HASHES)
 
 
 def fingerprint_of(certificate: bytes) -> Fingerprint:
@@ -193,13 +193,13 @@ def fingerprint_of(certificate: bytes) -> Fingerprint:
     return Fingerprint("sha-256", hashlib.sha256(certificate).digest().hex(":").upper())
 
 
-def usable_fingerprints(fingerprints: Iterable[Fingerprint]) -> tuple[tuple[str, bytes], ...]:
-    """Those of the best hash function among them, decoded. Those that are none, or of a hash we do not take, are not.
+def usable_fingerprints(fingerprints: Iterable[Fingerprint]) -> tuple[tuple[str, str], ...]:
+    """Those of the best hash function among them, in hexadecimal. Others are left out.
 
     RFC 8122 section 5: "an endpoint MUST select the set of fingerprints that use its most preferred hash function
     (out of those offered by the peer)".
     """
-    decoded: dict[str, list[bytes]] = {}
+    decoded: dict[str, list[str]] = {}
     for fingerprint in fingerprints:
         name = fingerprint.algorithm.lower()
         try:
@@ -207,13 +207,13 @@ def usable_fingerprints(fingerprints: Iterable[Fingerprint]) -> tuple[tuple[str,
         except ValueError:
             continue
         if name in HASHES and len(digest) == hashlib.new(name.replace("-", "")).digest_size:
-            decoded.setdefault(name, []).append(digest)
+            decoded.setdefault(name, []).append(digest.hex())
     best = next((name for name in HASHES if name in decoded), None)
     return tuple((best, digest) for digest in decoded[best]) if best is not None else ()
 
 
-def fingerprints_match(wanted: tuple[tuple[str, bytes], ...], peer: tuple[tuple[str, bytes], ...]) -> bool:
+def fingerprints_match(wanted: tuple[tuple[str, str], ...], peer: tuple[tuple[str, str], ...]) -> bool:
     """Whether the peer's certificate is one that was announced. Takes as long for a near miss as for a match."""
     digests = dict(peer)
-    matches = [hmac.compare_digest(digest, digests.get(name, b"")) for name, digest in wanted]
+    matches = [hmac.compare_digest(digest, digests.get(name, "")) for name, digest in wanted]
     return any(matches)

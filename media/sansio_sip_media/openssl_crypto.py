@@ -99,7 +99,7 @@ class OpenSslEndpoint:
         self._status = DtlsStatus.HANDSHAKING
         self._reason = ""
         self._profile: SrtpProfile | None = None
-        self._peer: tuple[tuple[str, bytes], ...] = ()
+        self._peer: tuple[tuple[str, str], ...] = ()
         self._connection = SSL.Connection(context, None)
         self._connection.set_ciphertext_mtu(MTU)
         if role == "client":

@@ -146,19 +146,17 @@ def test_no_usable_fingerprint_fails_at_once(make: Make, fingerprints: tuple[Fin
     assert transport.next_timeout() is None
 
 
-@PROVIDERS
-def test_fingerprints_are_compared_in_constant_time(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    compared: list[tuple[bytes, bytes]] = []
+def test_fingerprints_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[str, str]] = []
 
-    def compare(one: bytes, other: bytes) -> bool:
+    def compare(one: str, other: str) -> bool:
         compared.append((one, other))
         return one == other
 
     monkeypatch.setattr(crypto_module.hmac, "compare_digest", compare)
-    wanted = ((("sha-256", b"a" * 32)), ("sha-256", b"b" * 32))
-    assert crypto_module.fingerprints_match(wanted, (("sha-256", b"a" * 32),))
+    assert crypto_module.fingerprints_match((("sha-256", "aa"), ("sha-256", "bb")), (("sha-256", "aa"),))
     # The second is compared although the first was right.
-    assert compared == [(b"a" * 32, b"a" * 32), (b"b" * 32, b"a" * 32)]
+    assert compared == [("aa", "aa"), ("bb", "aa")]
 
 
 @PROVIDERS
