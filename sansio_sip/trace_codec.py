@@ -57,7 +57,9 @@ class TraceCodec:
 
     def encode_fields(self, fields: Mapping[str, object]) -> dict[str, Any]:
         """Named values; those that hold digits are masked unless the trace is a full one."""
-        return {name: self._encode_field(name, value) for name, value in fields.items()}
+        # `SendStream` and `receive_stream`: RTP is never there, and a WebSocket's first octet looks like it.
+        on_stream = "flow" in fields and fields.keys().isdisjoint(("source", "destination"))
+        return {name: self._encode_field(name, value, on_stream) for name, value in fields.items()}
 
     def decode_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self.decode(value) for name, value in fields.items()}
@@ -123,9 +125,11 @@ class TraceCodec:
             return Secret(PLACEHOLDER)
         raise ValueError(f"keys {sorted(row)}")
 
-    def _encode_field(self, name: str, value: object) -> Any:
+    def _encode_field(self, name: str, value: object, on_stream: bool) -> Any:
         if name in DIGIT_FIELDS and isinstance(value, str) and not self._full:
             return DIGIT.sub("0", value)
+        if on_stream and type(value) is bytes:
+            return {"b": _text(redact(value))}
         return self.encode(value)
 
     def _encode_octets(self, value: bytes, disclosure: Disclosure) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from sansio_sip.context import Context, Entropy, Secret
 from sansio_sip.effects import Address, CloseFlow, FlowId, Listen, OpenDatagram, SendDatagram, SendStream
+from sansio_sip.errors import ParseError
 from sansio_sip.server import Server, ServerOptions
 from sansio_sip.server.events import ServerEvent
 from sansio_sip.sip.digest import DigestClient
@@ -151,7 +152,7 @@ class Device:
                     self.bench.server.receive_stream(self.flow, data, now=self.bench.now)
                     self.bench.pump()
                 case MessageReceived(data):
-                    self.inbox.append(parse_message(data))
+                    self._parse(data)
                 case _:
                     pass
 
@@ -283,9 +284,15 @@ class Device:
             self._parser.receive(data)
             self.inbox += [m for m in self._parser.messages() if isinstance(m, Request | Response)]
         elif data.strip():
-            self.inbox.append(parse_message(data))
+            self._parse(data)
         else:
             self.octets += data
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self.inbox.append(parse_message(data))
+        except ParseError:
+            self.octets += data  # a refusal that echoes what was malformed
 
     def take_request(self, method: str) -> Request:
         message = self.inbox.popleft()
