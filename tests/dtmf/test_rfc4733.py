@@ -174,6 +174,24 @@ def test_next_press_ends_one_whose_ends_were_lost() -> None:
     assert keys(received(arrivals)) == "44"
 
 
+def test_press_overtaken_by_the_next_one_is_reported_before_it() -> None:
+    one, two = TelephoneEvent(1, True, 10, 800), TelephoneEvent(2, False, 10, 160)
+    receiver = DtmfReceiver()
+    receiver.receive(bytes(two), 3000, now=0.0)
+    receiver.receive(bytes(one), 1000, now=0.01)
+    receiver.receive(bytes(one), 1000, now=0.02)
+    receiver.receive(bytes(replace(two, end=True, duration=800)), 3000, now=0.03)
+    assert list(receiver.outputs()) == [DigitReceived("1", 100), DigitReceived("2", 100)]
+
+
+def test_duration_is_the_longest_that_came() -> None:
+    receiver = DtmfReceiver()
+    for duration in (640, 480):
+        receiver.receive(bytes(TelephoneEvent(1, False, 10, duration)), 1, now=0.0)
+    receiver.handle_timeout(now=1.0)
+    assert list(receiver.outputs()) == [DigitReceived("1", 80)]
+
+
 def test_timer_is_a_pure_query_and_early_calls_do_nothing() -> None:
     receiver = DtmfReceiver()
     receiver.receive(bytes(TelephoneEvent(4, False, 10, 160)), 1, now=10.0)

@@ -429,6 +429,14 @@ def test_payload_types_stay_with_their_codec_in_later_offers() -> None:
     assert len({row.split()[0] for row in rows}) == len(rows) == 5
 
 
+def test_payload_type_that_the_peer_gives_to_another_codec_is_not_used_twice() -> None:
+    ours = OfferAnswer(1)
+    ours.accept_offer(sdp("m=audio 5000 RTP/AVP 96", "a=rtpmap:96 opus/48000/2"), rtp_end())
+    ours.accept_offer(sdp("m=audio 5000 RTP/AVP 0 96", "a=rtpmap:96 telephone-event/8000"), rtp_end())
+    formats = ours.create_offer(rtp_end()).media[0].formats
+    assert len(set(formats)) == len(formats) == 5
+
+
 def _without(offer: SessionDescription, payload_type: str) -> tuple[Attribute, ...]:
     return tuple(
         row
@@ -689,6 +697,29 @@ def other_result(answer: SessionDescription) -> Negotiated:
     third = OfferAnswer(1)
     third.create_offer(rtp_end())
     return third.accept_answer(answer)
+
+
+def test_ipv6_and_a_separate_rtcp_port_are_written() -> None:
+    local = replace(rtp_end(), address=Address("2001:db8::1", 4000), rtcp_port=4007)
+    offer = OfferAnswer(1).create_offer(local)
+    assert str(offer.origin) == "- 1 1 IN IP6 2001:db8::1"
+    assert str(offer.connection) == "IN IP6 2001:db8::1"
+    assert offer.media[0].get("rtcp") == "4007"
+    _, negotiated = OfferAnswer(2).accept_offer(replace(offer, media=(_without_mux(offer.media[0]),)), rtp_end())
+    assert negotiated.remote_address == Address("2001:db8::1", 4000)
+    assert negotiated.remote_rtcp == Address("2001:db8::1", 4007)
+
+
+def _without_mux(section: MediaDescription) -> MediaDescription:
+    return replace(section, attributes=tuple(row for row in section.attributes if row.name != "rtcp-mux"))
+
+
+def test_candidates_of_a_peer_are_bounded() -> None:
+    many = [f"a=candidate:{number} 1 udp 1 198.51.100.9 {number} typ host" for number in range(1, 200)]
+    _, negotiated = OfferAnswer(1).accept_offer(webrtc_sdp("a=candidate:" + "x" * 600, *many), webrtc_end())
+    assert negotiated.ice is not None
+    assert len(negotiated.ice.candidates) == 64
+    assert negotiated.ice.candidates[0].startswith("1 1 udp")
 
 
 def test_credentials_do_not_show_in_repr() -> None:
