@@ -1,10 +1,12 @@
-"""The phone as a pure machine: `Softphone` with many accounts and calls, its options, events and values."""
+"""The phone as a pure machine: `Softphone` with many accounts and calls, its options, events and values; and
+`Client`, the reference's API over one of its accounts."""
 
 from . import events
 from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid, HangupInfo
+from .client import Client, ClientOutput
 from .events import Event
 from .media_plane import MediaPlane, MediaProfile, MediaStatistics
-from .options import AccountOptions, SoftphoneOptions
+from .options import AccountOptions, Options, SoftphoneOptions
 from .softphone import Softphone, SoftphoneOutput
 
 __all__ = [
@@ -14,11 +16,14 @@ __all__ = [
     "CallInfo",
     "CallState",
     "CallUuid",
+    "Client",
+    "ClientOutput",
     "Event",
     "HangupInfo",
     "MediaPlane",
     "MediaProfile",
     "MediaStatistics",
+    "Options",
     "Softphone",
     "SoftphoneOptions",
     "SoftphoneOutput",

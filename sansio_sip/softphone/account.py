@@ -161,6 +161,7 @@ class Account:
         self._connection_failures = 0
         self._last_failure = ""
         self.hop: Hop | None = None
+        self.registered = False  # on the present flow
         self.user_agent = UserAgent(
             context,
             AccountConfig(
@@ -201,9 +202,7 @@ class Account:
         self.state = AccountState.LOGGING_OUT
         if self.hop is None:
             self._connection.close(now=now)
-            self._logged_out()
-        else:
-            self.user_agent.unregister(now=now)
+        self.user_agent.unregister(now=now)  # without a flow it is done at once
         self._drain(now)
 
     def close(self, *, now: float) -> None:
@@ -211,6 +210,7 @@ class Account:
         self._timers.clear()
         self.state = AccountState.IDLE
         self.hop = None
+        self.registered = False
         self._connection.close(now=now)
         self._drain(now)
 
@@ -293,6 +293,7 @@ class Account:
                     self.user_agent.receive_message(message, output.hop, now=now)
             case ConnectionLost():
                 self.hop = None
+                self.registered = False
                 self._outbox.put(Down(output.code, output.reason, True, output.retry_in))
                 self.user_agent.flow_lost(output.reason, now=now)
                 if self.state is AccountState.LOGGING_OUT:
@@ -315,15 +316,18 @@ class Account:
                 if self.hop is not None:
                     self._connection.send(output.data, output.hop.address, now=now)
             case Registered():
+                self.registered = True
                 if self.state is AccountState.LOGGING_IN:
                     self.state = AccountState.LOGGED_IN
                     self._timers.cancel(Timer.LOGIN)
                     self._outbox.put(LoggedIn())
             case RegistrationFailed():
+                self.registered = False
                 # After a login has succeeded the user agent goes on trying by itself.
                 if self.state is AccountState.LOGGING_IN and not (output.status == 0 and self.hop is None):
                     self._refuse_login(output.cause, output.status, now)
             case Unregistered():
+                self.registered = False
                 if self.state is AccountState.LOGGING_OUT:
                     self._logged_out()
             case (
@@ -347,6 +351,7 @@ class Account:
         self.hop = None
         self._connection.close(now=now)
         self.user_agent.flow_lost(cause, now=now)
+        self.user_agent.unregister(now=now)  # else the next flow, opened for a call, would register
         self._outbox.put(LoginRefused(cause, status))
 
     def _logged_out(self) -> None:

@@ -135,6 +135,8 @@ def target_uri(target: str, domain: str, *, by_address: bool) -> SipUri:
         LocalProtocolError: it is none of these.
     """
     text = target.strip()
+    if ":" in text and "@" not in text and not text.lower().startswith(("sip:", "sips:")):
+        raise LocalProtocolError(f"cannot call {target!r}: its scheme is not sip; give a number or a SIP URI")
     if not text.lower().startswith(("sip:", "sips:")):
         text = f"sip:{text}" if "@" in text else f"sip:{text}@{domain}"
     try:

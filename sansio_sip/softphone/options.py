@@ -11,13 +11,14 @@ from sansio_sip.sip.uri import SipUri, parse_uri
 
 from .media_plane import MediaProfile
 
-__all__ = ["AccountOptions", "SoftphoneOptions"]
+__all__ = ["AccountOptions", "Options", "SoftphoneOptions"]
 
 CODECS = ("opus", "pcmu", "pcma")
 ANY_ADDRESS = Address("0.0.0.0", 0)
 
-# The reference's range for registrationRefreshTimer ends at a day; its lower end, 60 s, is left to `Options`.
+# The reference's range for registrationRefreshTimer ends at a day; its lower end is for `Options` alone.
 MIN_EXPIRES, MAX_EXPIRES = 5, 86_400
+MIN_REFRESH = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +112,63 @@ class AccountOptions:
                     f"servers holds {text!r} ({error.reason}): allowed are wss://, ws:// and udp:// URLs"
                 ) from None
         return tuple(urls)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Of a `Client`: what its account has in common whoever logs in (reference: the constructor's options).
+
+    Attributes:
+        domain: of a user name that is given without one.
+        servers: as in AccountOptions; at least one.
+        registration_refresh_timer: seconds asked for in REGISTER, 60 to 86400 (reference: registrationRefreshTimer).
+        allow_multiple_incoming_calls: several calls may ring at a time (reference: allowMultipleIncomingCalls).
+        codecs, profiles, display_name, bind, media_addresses, login_timeout, ca_file, tls_verify: as in AccountOptions.
+    """
+
+    domain: str
+    servers: tuple[str, ...]
+    registration_refresh_timer: int = 120
+    allow_multiple_incoming_calls: bool = False
+    codecs: tuple[str, ...] = CODECS
+    profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
+    display_name: str | None = None
+    bind: Address = ANY_ADDRESS
+    media_addresses: tuple[str, ...] = ()
+    login_timeout: float = 8.0
+    ca_file: str | None = None
+    tls_verify: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.servers:
+            raise ValueError("servers is empty: allowed are one or more wss://, ws:// or udp:// URLs")
+        if not MIN_REFRESH <= self.registration_refresh_timer <= MAX_EXPIRES:
+            raise ValueError(
+                f"registration_refresh_timer is {self.registration_refresh_timer!r}:"
+                f" allowed are {MIN_REFRESH} to {MAX_EXPIRES} seconds"
+            )
+        try:
+            uri = parse_uri(f"sip:user@{self.domain}")
+        except ParseError:
+            uri = None
+        if not isinstance(uri, SipUri) or uri.port is not None or uri.parameters or uri.headers:
+            raise ValueError(f"domain is {self.domain!r}: allowed is a host name or IP address")
+        self.account("user", Secret(""))
+
+    def account(self, username: str, password: Secret) -> AccountOptions:
+        """The account of a user. Raises ValueError where no address can be made of the name."""
+        return AccountOptions(
+            address=username if "@" in username else f"{username}@{self.domain}",
+            password=password,
+            servers=self.servers,
+            bind=self.bind,
+            display_name=self.display_name,
+            expires=self.registration_refresh_timer,
+            profiles=self.profiles,
+            codecs=self.codecs,
+            media_addresses=self.media_addresses,
+            allow_multiple_incoming=self.allow_multiple_incoming_calls,
+            login_timeout=self.login_timeout,
+            ca_file=self.ca_file,
+            tls_verify=self.tls_verify,
+        )

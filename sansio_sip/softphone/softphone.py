@@ -78,7 +78,7 @@ class Softphone:
         self._calls = CallControl(context, media, self._accounts, self._options.max_calls)
         self._owners: dict[FlowId, AccountId | _Calls] = {}
         self._queries: dict[int, tuple[AccountId, int]] = {}
-        self._query = 0
+        self._serial = self._query = 0
         self._closed = False
 
     # Accounts
@@ -91,12 +91,25 @@ class Softphone:
             LocalProtocolError: the phone is closing.
         """
         self._refuse_when_closing("add an account")
-        name = AccountId(f"account{len(self._accounts) + 1}")
+        self._serial += 1
+        name = AccountId(f"account{self._serial}")
         account = self._accounts[name] = Account(self._context, name, options)
         if not account.servers:
             account.connect(now=now)
             self._drain_account(account, now)
         return name
+
+    @recorded
+    def remove_account(self, account: AccountId, *, now: float) -> None:
+        """Ends the calls of an account, closes its flow and forgets it. Log out first: it does not un-register."""
+        row = self._account(account)
+        self._calls.hang_up_all(account, now=now)
+        self._drain_calls(now)
+        row.close(now=now)
+        self._drain_account(row, now)
+        del self._accounts[account]
+        self._deadlines.remove(account)
+        self._queries = {query: asked for query, asked in self._queries.items() if asked[0] != account}
 
     @recorded
     def connect(self, account: AccountId, *, now: float) -> None:
@@ -137,8 +150,8 @@ class Softphone:
         return self._account(account).hop is not None
 
     def is_registered(self, account: AccountId) -> bool:
-        """Whether a binding is granted (reference: isRegistered)."""
-        return self._account(account).state is AccountState.LOGGED_IN
+        """Whether a binding is granted on the present flow (reference: isRegistered)."""
+        return self._account(account).registered
 
     def local_address(self, account: AccountId) -> Address | None:
         """Where signalling of the account is bound; None while it is not."""
@@ -360,6 +373,8 @@ class Softphone:
                     assert_never(timer)
 
     def next_timeout(self) -> float | None:
+        if self._closed:
+            return None  # what user agents would still repeat, nobody can send
         deadlines = (self._timers.next(), self._deadlines.next())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
