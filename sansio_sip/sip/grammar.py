@@ -85,7 +85,7 @@ IPV6_REFERENCE = re.compile(_IPV6_REFERENCE)
 _HOST = rf"{_HOSTNAME}|{_IPV6_REFERENCE}"
 
 # port = 1*DIGIT ; five digits, after any zeros, are enough for each port there is
-_PORT = r"0*+[0-9]{1,5}+"
+_PORT = r"(?:0*+[1-9][0-9]{0,4}+|0++)"
 
 # --------------------------------------------------------------------------------------------------------------- URI
 

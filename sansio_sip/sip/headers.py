@@ -139,7 +139,7 @@ def split_list(text: str) -> list[str]:
     while True:
         found = LIST_ELEMENT.match(text, position)
         assert found is not None  # the expression matches the empty text as well
-        elements.append(found[0])
+        elements.append(found[0].strip(" \t"))
         position = found.end()
         if position == len(text):
             return elements
@@ -461,7 +461,10 @@ class Challenge(Parametric):
         return cls(*_parse_authentication(text))
 
     def __str__(self) -> str:
-        rows = [name if value is None else f"{name}={format_value(value)}" for name, value in self.parameters]
+        # `name=` with nothing would be read as the credential of a scheme without parameters
+        rows = [
+            name if value is None else f"{name}={format_value(value) or _NOTHING}" for name, value in self.parameters
+        ]
         return f"{self.scheme} {', '.join(rows)}" if rows else self.scheme
 
 
@@ -469,6 +472,8 @@ class Challenge(Parametric):
 class Credentials(Challenge):
     """Authorization, Proxy-Authorization: the same shape as a challenge (RFC 3261 section 20.7)."""
 
+
+_NOTHING = '""'
 
 _MAX_AUTH_PARAMETERS = 64
 """RFC 7616 knows 14; more than this is no credential."""
@@ -481,13 +486,13 @@ def _parse_authentication(text: str) -> tuple[str, Parameters]:
     scheme = found[1]
     position = found.end()
     parameters: list[tuple[str, str | None]] = []
+    found = AUTH_BARE.match(text, position)
+    if found is not None:
+        return scheme, ((found[1], None),)
     while position < len(text):
         found = AUTH_PARAMETER.match(text, position)
         if found is None:
-            found = AUTH_BARE.match(text, position) if not parameters else None
-            if found is None:
-                raise ParseError("bad authentication parameter", offset=position, status=400)
-            return scheme, ((found[1], None),)
+            raise ParseError("bad authentication parameter", offset=position, status=400)
         if len(parameters) == _MAX_AUTH_PARAMETERS:
             raise ParseError("too many authentication parameters", offset=position, status=400)
         name, value = found.groups()

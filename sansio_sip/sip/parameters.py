@@ -35,7 +35,7 @@ def unquote(text: str) -> str:
 
 
 def parse_parameters(text: str, position: int = 0) -> Parameters:
-    """The parameters from `position`, the first semicolon (or space before it), to the end of `text`.
+    """The parameters from `position`, the first semicolon (or space before it), to the end of `text`, if any.
 
     Raises:
         ParseError: anything else stands there, or there are too many.
