@@ -16,7 +16,7 @@ class Authenticator:
 
     def __init__(self, context: Context, options: ServerOptions) -> None:
         self._users = options.users
-        self._digest = DigestServer(context, options.domain)
+        self._digest = DigestServer(context, options.domain, options.digest_algorithms)
 
     def check_user(self, request: Request, *, now: float) -> str | Refusal:
         """The user whose password a request to us (REGISTER) shows, or the 401 to send."""

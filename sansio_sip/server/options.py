@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from sansio_sip.context import Secret
 from sansio_sip.effects import Address
+from sansio_sip.sip.digest import ALGORITHMS
 
 __all__ = ["ListenUrl", "ServerOptions"]
 
@@ -46,6 +47,9 @@ class ServerOptions:
         users: password of each user, by user name.
         authenticate_calls: ask users of the domain for their password at each request that begins something, not at
             REGISTER alone. Who comes from another domain is not asked: anybody may call our users.
+        digest_algorithms: offered in this order, one challenge each. RFC 8760 wants the preferred one on top; but JsSIP
+            and SIPp look at the top one alone and know MD5 only, while who knows better, as our own client, takes the
+            strongest wherever it stands. So MD5 is on top unless told otherwise; `("SHA-256",)` keeps it out.
         min_expires, default_expires, max_expires: seconds that a binding may last; less is refused (423), more cut.
         max_bindings_per_user: devices of one user, all of which ring.
         max_streams: connections at one time; more are closed at once.
@@ -56,6 +60,7 @@ class ServerOptions:
     listen: tuple[str, ...] = ("udp://127.0.0.1:5060",)
     users: Mapping[str, Secret] = field(default_factory=dict)
     authenticate_calls: bool = True
+    digest_algorithms: tuple[str, ...] = ("MD5", "SHA-256")
     min_expires: int = 60
     default_expires: int = 3600
     max_expires: int = 3600
@@ -69,6 +74,9 @@ class ServerOptions:
         if not self.listen:
             raise ValueError("listen is empty: allowed are one or more URLs, udp://127.0.0.1:5060 for one")
         self.listen_urls()
+        if not self.digest_algorithms or any(name not in ALGORITHMS for name in self.digest_algorithms):
+            allowed = ", ".join(ALGORITHMS)
+            raise ValueError(f"digest_algorithms is {self.digest_algorithms!r}: allowed are one or more of {allowed}")
         if not 1 <= self.min_expires <= self.default_expires <= self.max_expires <= 86_400:
             raise ValueError("expires: allowed is 1 <= min_expires <= default_expires <= max_expires <= 86400")
         for name in ("max_bindings_per_user", "max_streams", "max_pending"):

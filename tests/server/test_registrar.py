@@ -80,13 +80,15 @@ def test_rfc_3665_2_5_unsuccessful_registration() -> None:
     assert len(bench.events) == 3
 
 
-def test_a_challenge_offers_sha_256_before_md5() -> None:
-    bench = Bench()
+@pytest.mark.parametrize("algorithms", [("MD5", "SHA-256"), ("SHA-256",), ("SHA-512-256", "SHA-256", "MD5-sess")])
+def test_each_algorithm_has_a_challenge_of_its_own(algorithms: tuple[str, ...]) -> None:
+    bench = Bench(make_options(digest_algorithms=algorithms))
     bob = bench.udp("bob", "192.0.2.201")
     bob.send(bob.request("REGISTER", f"sip:{DOMAIN}", rows=[("Contact", bob.contact)]))
     refused = bob.take_response(401)
-    assert [challenge.parameter("algorithm") for challenge in refused.www_authenticate] == ["SHA-256", "MD5"]
+    assert tuple(challenge.parameter("algorithm") for challenge in refused.www_authenticate) == algorithms
     assert {challenge.parameter("realm") for challenge in refused.www_authenticate} == {DOMAIN}
+    assert bob.register().status == 200
 
 
 def test_a_user_cannot_register_for_another() -> None:

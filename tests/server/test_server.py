@@ -32,6 +32,8 @@ def build(kind: str, options: Any, context: Context) -> Server:
         {"listen": ("udp://example.com:5060",)},
         {"listen": ("udp://127.0.0.1:65536",)},
         {"listen": ("udp://127.0.0.1",)},
+        {"digest_algorithms": ()},
+        {"digest_algorithms": ("SHA-1",)},
         {"min_expires": 0},
         {"default_expires": 30},
         {"max_expires": 86_401},
@@ -39,7 +41,7 @@ def build(kind: str, options: Any, context: Context) -> Server:
     ],
 )
 def test_a_bad_option_is_refused_with_its_name(change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"(?s)(domain|listen|expires|max_streams).*allowed"):
+    with pytest.raises(ValueError, match=r"(?s)(domain|listen|digest_algorithms|expires|max_streams).*allowed"):
         make_options(**change)
 
 
