@@ -229,9 +229,10 @@ def _cause(error: Exception) -> SrtpFailure:
 
 
 def _words(error: SSL.Error) -> str:
-    """The last of OpenSSL's own words: `tlsv1 alert decrypt error`."""
+    """The last of OpenSSL's own words: `tlsv1 alert decrypt error`. It does not always have some."""
     reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    return str(reasons[-1][-1]) if reasons else type(error).__name__
+    words = [str(reason[-1]) for reason in reasons if reason and reason[-1]]
+    return words[-1] if words else "OpenSSL gives no reason"
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
