@@ -79,11 +79,6 @@ class InviteSession:
         self._bye_is_due = False
 
     @property
-    def is_ended(self) -> bool:
-        """Whether `CallEnded` was said."""
-        return self.state in ENDED_STATES
-
-    @property
     def is_over(self) -> bool:
         """Whether nothing is left to say."""
         return self.state is SessionState.TERMINATED and not self._sent.waits(Purpose.SURPLUS_BYE)
@@ -98,9 +93,8 @@ class InviteSession:
     def place(self, target: SipUri, body: bytes, headers: HeaderRows, *, now: float) -> None:
         """Sends the INVITE (RFC 3261 section 13.2.1)."""
         request = self._identity.invite(target, self.call_id, self.local_tag, body, headers)
-        output = self._sent.invite(request)
+        self._outbox.put(output := self._sent.invite(request))
         self._invite_key = output.key
-        self._outbox.put(output)
 
     # Commands: the callee's
 
@@ -109,10 +103,8 @@ class InviteSession:
         self._invite, self._invite_transaction = request, transaction
         self.dialog = Dialog.as_callee(request, self.local_tag)
         if request.expires is not None:
-            # "If the request is an INVITE that contains an Expires header field, the UAS core sets a timer for the
-            # number of seconds indicated in the header field value. When the timer fires, the invitation is
-            # considered to be expired. If the invitation expires before the UAS has generated a final response, a 487
-            # (Request Terminated) response SHOULD be generated."
+            # "If the invitation expires before the UAS has generated a final response, a 487 (Request Terminated)
+            # response SHOULD be generated."
             self._timers.arm(SessionTimer.EXPIRES, now + request.expires)
         self._outbox.put(events.IncomingCall(self.call, request.from_, tuple(request.headers), description))
 
@@ -158,10 +150,7 @@ class InviteSession:
         headers: HeaderRows = (("Reason", str(reason)),) if reason is not None else ()
         match self.state:
             case SessionState.CALLING | SessionState.PROCEEDING:
-                self._outbox.put(CancelRequest(self._invite_key, headers))
-                self._early.clear()
-                self._enter(SessionState.CANCELING)
-                self._outbox.put(events.CallEnded(self.call, CallEnd(EndKind.CANCELED, "local", 487, "Canceled")))
+                self._give_up_invite(CallEnd(EndKind.CANCELED, "local", 487, "Canceled"), headers)
             case SessionState.RINGING:
                 self.reject(480, now=now)
             case SessionState.ANSWERED | SessionState.CONFIRMED:
@@ -286,8 +275,8 @@ class InviteSession:
             self._respond(transaction, request, 481)
         elif dialog.admit(request):
             self._respond(transaction, request, 500)
-        elif request.method == "BYE" and dialog is self.dialog:
-            self._on_bye(transaction, request, now)
+        elif request.method == "BYE":
+            self._on_bye(dialog, transaction, request, now)
         elif self.state is SessionState.LEAVING:
             self._respond(transaction, request, 481)
         elif request.method == "INVITE":
@@ -483,10 +472,15 @@ class InviteSession:
 
     # Ends
 
-    def _on_bye(self, transaction: TransactionId, request: Request, now: float) -> None:
+    def _on_bye(self, dialog: Dialog, transaction: TransactionId, request: Request, now: float) -> None:
         self._respond(transaction, request, 200)
         reason = readable_reason(request)
         match self.state:
+            case SessionState.PROCEEDING:
+                # A callee may not end an early dialog: she has answered, each 2xx was lost, and she has given up.
+                self._early.pop(dialog.id.remote_tag, None)
+                if not self._early:
+                    self._give_up_invite(CallEnd(EndKind.HUNG_UP, "remote", 200, "Terminated", reason))
             case SessionState.RINGING:
                 # RFC 3261 section 15.1.2: "The UAS MUST still respond to any pending requests received for that
                 # dialog. It is RECOMMENDED that a 487 (Request Terminated) response be generated".
@@ -509,9 +503,8 @@ class InviteSession:
         self._outbox.put(events.InfoReceived(self.call, essence, request.body))
 
     def _check_dialog(self, status: int, by: Literal["remote", "system"], now: float) -> None:
-        # RFC 3261 section 12.2.1.2: "If the response for a request within a dialog is a 481 (Call/Transaction Does
-        # Not Exist) or a 408 (Request Timeout), the UAC SHOULD terminate the dialog. A UAC SHOULD also terminate a
-        # dialog if no response at all is received for the request".
+        # RFC 3261 section 12.2.1.2: "If the response for a request within a dialog is a 481 [...] or a 408 [...], the
+        # UAC SHOULD terminate the dialog. A UAC SHOULD also terminate a dialog if no response at all is received".
         if status in (408, 481) and self.state is SessionState.CONFIRMED:
             cause = "Request Timeout" if status == 408 else "Dialog Error"
             self._leave(CallEnd(EndKind.FAILED, by, status, cause), now)
@@ -529,6 +522,12 @@ class InviteSession:
             assert self.dialog is not None
             self._send_bye(self.dialog, headers, now)
 
+    def _give_up_invite(self, end: CallEnd, headers: HeaderRows = ()) -> None:
+        self._early.clear()
+        self._enter(SessionState.CANCELING)
+        self._outbox.put(CancelRequest(self._invite_key, headers))
+        self._outbox.put(events.CallEnded(self.call, end))
+
     def _send_bye(self, dialog: Dialog, headers: HeaderRows, now: float) -> None:
         self._answers.clear()
         if self._identity.hop is None:
@@ -544,7 +543,7 @@ class InviteSession:
         """The last state. `end` is said unless one has been said."""
         if self.state is SessionState.TERMINATED:
             return
-        said = self.is_ended
+        said = self.state in ENDED_STATES
         self._enter(SessionState.TERMINATED)
         self._timers.clear()
         self._answers.clear()

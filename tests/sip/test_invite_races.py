@@ -284,6 +284,24 @@ def test_provisional_without_a_tag_is_passed_over() -> None:
     assert peer.events() == []
 
 
+def test_bye_of_a_callee_whose_every_200_ok_was_lost_ends_the_call() -> None:
+    peer, call, invite = calling()
+    peer.respond(invite, 180, tag="a")
+    peer.respond(invite, 180, tag="b")
+    tag = invite.from_.tag
+    peer.give(peer.request("BYE", call_id=invite.call_id, to_tag=tag, from_tag="a"))
+    assert peer.names() == ["200 BYE"]
+    assert ended(peer) == []
+    peer.give(peer.request("BYE", call_id=invite.call_id, to_tag=tag, from_tag="b"))
+    ok, cancel = peer.sent()
+    assert isinstance(ok, Response)
+    assert isinstance(cancel, Request)
+    assert cancel.method == "CANCEL"
+    assert peer.events() == [CallEnded(call, CallEnd(EndKind.HUNG_UP, "remote", 200, "Terminated"))]
+    peer.respond(cancel, 200)
+    quiet(peer)
+
+
 def test_strict_and_loose_route_sets() -> None:
     loose = (("Record-Route", "<sip:192.0.2.21;lr>, <sip:192.0.2.20;lr>"),)
     peer, call, invite = calling()
