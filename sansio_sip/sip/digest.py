@@ -225,10 +225,11 @@ class DigestClient:
         if sent is None:
             self._stale = 0
         elif (challenge.parameter("stale") or "").lower() == "true":
-            self._stale += 1
+            # A nonce that has served before has had its time; what must end is a server that likes none of them.
+            self._stale = 1 if self._has_served(sent) else self._stale + 1
             if self._stale > MAX_STALE:
                 return False
-        elif sent.parameter("nonce") == accepted.nonce or _first_use(sent):
+        elif sent.parameter("nonce") == accepted.nonce or not self._has_served(sent):
             return False
         if self._challenge is None or self._challenge.nonce != accepted.nonce:
             # One cnonce for the life of a nonce: the -sess algorithms hash the first one into the session key.
@@ -285,11 +286,13 @@ class DigestClient:
             rows += [("qop", challenge.qop), ("nc", nc)]
         return str(Credentials("Digest", tuple(rows)))
 
-
-def _first_use(sent: Credentials) -> bool:
-    """Whether these credentials were the first with their nonce, and so no victims of its age."""
-    nc = sent.parameter("nc")
-    return nc is None or nc.lstrip("0") == "1"
+    def _has_served(self, sent: Credentials) -> bool:
+        """Whether these credentials were not the first with their nonce, so that its age may be all that is wrong."""
+        nc = sent.parameter("nc")
+        if nc is not None:
+            return nc.lstrip("0") != "1"
+        # Without qop there is no count on the wire; our own is that of the latest nonce.
+        return self._challenge is not None and sent.parameter("nonce") == self._challenge.nonce and self._count > 1
 
 
 # ------------------------------------------------------------------------------------------------------------- server
