@@ -21,7 +21,7 @@ class Binding:
     Attributes:
         contact: as the device wrote it, but for `expires`.
         uri: of the contact: the Request-URI of what is sent to the device.
-        hop: the way to the device.
+        hop: the way to the device; without a flow where it listens at a TCP port of its own.
         call_id, number: of the REGISTER that made or refreshed it; later ones of the same Call-ID count up.
         expires_at: seconds, monotonic.
         device: instance and reg-id (RFC 5626): a new contact of the same two replaces the old one.

@@ -4,7 +4,8 @@ Theory of operation
 -------------------
 Each URL of the options is one listener: a UDP socket, or a TCP port whose streams carry SIP plainly (RFC 3261 section
 18.3) or in a WebSocket (RFC 7118). What comes out is whole messages with the hop that they came on, and word of each
-stream that has ended. Malformed messages are answered here where the RFC asks for it, and counted.
+stream that has ended. A device that has registered a TCP port of its own is connected to when it is called (`towards`).
+Malformed messages are answered here where the RFC asks for it, and counted.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from sansio_sip.effects import (
     FlowId,
     Listen,
     OpenDatagram,
+    OpenStream,
     SendDatagram,
     SendStream,
 )
@@ -47,6 +49,9 @@ __all__ = ["FlowCounters", "FlowEnded", "FlowOutput", "FlowTable", "MessageArriv
 # device that refreshes its binding never meets it.
 FIRST_MESSAGE_TIMEOUT = 32.0
 IDLE_MARGIN = 64.0
+
+# Messages that wait for a connection of our own to open: more than any one device is sent in that time.
+MAX_WAITING = 64
 
 KEEPALIVE_PING, KEEPALIVE_PONG = b"\r\n\r\n", b"\r\n"  # RFC 5626 section 4.4.1
 
@@ -89,6 +94,7 @@ class _Stream:
     carrier: StreamFramer | WebSocketConnection
     idle_limit: float
     heard_at: float
+    waiting: list[bytes] | None = None  # what to send once it is open; None: it is
 
     def next_timeout(self) -> float:
         idle = self.heard_at + self.idle_limit
@@ -108,6 +114,8 @@ class FlowTable:
         self._deadlines: Deadlines[FlowId] = Deadlines()
         self._listeners: dict[FlowId, _Listener] = {}
         self._streams: dict[FlowId, _Stream] = {}
+        self._outgoing: dict[Address, FlowId] = {}
+        self._serial = 0
         self.counters = FlowCounters()
 
     # Commands
@@ -139,6 +147,11 @@ class FlowTable:
         stream = self._streams.get(hop.flow) if hop.flow is not None else None
         if hop.flow is None or stream is None:
             self.counters.undeliverable += 1
+        elif stream.waiting is not None:
+            if len(stream.waiting) < MAX_WAITING:
+                stream.waiting.append(data)
+            else:
+                self.counters.undeliverable += 1
         elif isinstance(stream.carrier, StreamFramer):
             self._outbox.put(SendStream(hop.flow, data))
         elif stream.carrier.state is WebSocketState.OPEN:
@@ -147,19 +160,28 @@ class FlowTable:
         else:
             self.counters.undeliverable += 1
 
+    def towards(self, address: Address, *, now: float) -> Hop:
+        """A hop to a TCP port, by the connection that there is, or by a new one. Without a flow where there are too
+        many already."""
+        flow = self._outgoing.get(address)
+        if flow is None:
+            if len(self._streams) >= self._options.max_streams:
+                self.counters.refused_streams += 1
+                return Hop("TCP", address)
+            self._serial += 1
+            flow = self._outgoing[address] = FlowId(f"out{self._serial}")
+            # The local address is left open: our listener is where requests of the other side are to come.
+            stream = _Stream(Hop("TCP", address, None, flow), StreamFramer(), FIRST_MESSAGE_TIMEOUT, now, [])
+            self._streams[flow] = stream
+            self._deadlines.update(flow, stream.next_timeout())
+            self._outbox.put(OpenStream(flow, address.host, address.port))
+        return self._streams[flow].hop
+
     # Queries
 
     def is_open(self, flow: FlowId | None) -> bool:
         """Whether messages can be sent on a flow."""
         return flow in self._streams or flow in self._listeners
-
-    def udp_hop(self, address: Address) -> Hop | None:
-        """A hop to an address by UDP; None where no UDP listener of that family is open."""
-        for flow, listener in self._listeners.items():
-            local = listener.local
-            if listener.url.transport == "UDP" and local is not None and (":" in local.host) == (":" in address.host):
-                return Hop("UDP", address, local, flow)
-        return None
 
     def locals(self) -> Iterator[tuple[str, Address]]:
         """Transport and address of each open listener."""
@@ -174,6 +196,12 @@ class FlowTable:
         if listener is not None:
             listener.local = local
             self._outbox.put(ServerListening(listener.url.at(local)))
+            return
+        stream = self._streams.get(flow)
+        if stream is not None and stream.waiting is not None:
+            for data in stream.waiting:
+                self._outbox.put(SendStream(flow, data))
+            stream.waiting = None
 
     def flow_accepted(self, listener: FlowId, flow: FlowId, local: Address, remote: Address, *, now: float) -> None:
         row = self._listeners.get(listener)
@@ -287,7 +315,9 @@ class FlowTable:
         stream.idle_limit = self._options.max_expires + IDLE_MARGIN
 
     def _end(self, flow: FlowId, *, close: bool = True) -> None:
-        del self._streams[flow]
+        address = self._streams.pop(flow).hop.address
+        if address is not None and self._outgoing.get(address) == flow:
+            del self._outgoing[address]
         self._deadlines.remove(flow)
         if close:
             self._outbox.put(CloseFlow(flow))

@@ -85,11 +85,11 @@ class Router:
         changed.headers.set("Route", *(str(route) for route in routes))
         return Routed(changed, token)
 
-    def targets(self, routed: Routed) -> tuple[Target, ...] | Refusal:
+    def targets(self, routed: Routed, *, now: float) -> tuple[Target, ...] | Refusal:
         """Where to send a request that is not for the server itself."""
         uri = routed.request.uri
         if routed.hop is not None:
-            return self._along_dialog(routed.hop, uri)
+            return self._along_dialog(routed.hop, uri, now)
         if not isinstance(uri, SipUri):
             return Refusal(416)
         if self._names.is_ours(uri):
@@ -98,25 +98,28 @@ class Router:
             bindings = self._bindings.of(uri.user)
             # RFC 3261 section 16.5: "If the target set remains empty [...], the proxy MUST return an error response,
             # which SHOULD be the 480 (Temporarily Unavailable) response."
-            return tuple(self._target(binding) for binding in bindings) or Refusal(480)
+            return tuple(self._target(binding, now) for binding in bindings) or Refusal(480)
         # A contact that a device has told a peer of, used without our Record-Route.
         binding = self._bindings.by_uri(uri)
         if binding is not None:
-            return (self._target(binding),)
+            return (self._target(binding, now),)
         return Refusal(403, "Relaying Forbidden")
 
-    def _along_dialog(self, hop: Hop, uri: Uri) -> tuple[Target, ...] | Refusal:
+    def _along_dialog(self, hop: Hop, uri: Uri, now: float) -> tuple[Target, ...] | Refusal:
         if self._flows.is_open(hop.flow):
             return (Target(uri, self._names.with_local(hop)),)
         # The device may have come back on another flow, and kept its contact.
         binding = self._bindings.by_uri(uri) if isinstance(uri, SipUri) else None
         if binding is not None:
-            return (self._target(binding),)
+            return (self._target(binding, now),)
         # RFC 5626 section 5.3.1: "If the flow no longer exists, the proxy SHOULD send a 430 (Flow Failed) response".
         return Refusal(430, "Flow Failed")
 
-    def _target(self, binding: Binding) -> Target:
-        return Target(binding.uri, binding.hop)
+    def _target(self, binding: Binding, now: float) -> Target:
+        hop = binding.hop
+        if hop.flow is None and hop.address is not None:
+            hop = self._flows.towards(hop.address, now=now)
+        return Target(binding.uri, hop)
 
     def _token_of(self, uri: Uri) -> Hop | None:
         if not isinstance(uri, SipUri) or uri.user is None:
@@ -129,11 +132,14 @@ def device_hop(uri: SipUri, seen: Hop, sent_by: str) -> Hop:
 
     By the flow of the REGISTER, which works through NATs and for devices without an address (RFC 5626). RFC 3261 would
     send to the contact itself; that is done for the port of a device that tells truly at which address it is, and
-    never for another host, which may not have asked for it.
+    never for another host, which may not have asked for it. Over TCP such a hop has no flow yet.
     """
-    if seen.transport != "UDP" or seen.address is None or sent_by != seen.address.host:
+    if seen.transport not in ("UDP", "TCP") or seen.address is None or sent_by != seen.address.host:
         return seen
     transport = (uri.parameter("transport") or "udp").upper()
-    if transport != "UDP" or uri.host != seen.address.host:
+    if transport != seen.transport or uri.host != seen.address.host:
         return seen
-    return replace(seen, address=Address(uri.host, uri.port or default_port("UDP")))
+    contact = Address(uri.host, uri.port or default_port(transport))
+    if contact == seen.address:
+        return seen
+    return replace(seen, address=contact) if transport == "UDP" else Hop(transport, contact)

@@ -257,7 +257,7 @@ class Server:
         if left == 0 or self._is_loop(ack) or (routed.hop is None and self._names.is_ours(routed.request.uri)):
             self._proxy.counters.stray_acks += 1
             return
-        targets = self._router.targets(routed)
+        targets = self._router.targets(routed, now=now)
         if isinstance(targets, Refusal):
             self._proxy.counters.stray_acks += 1
             return
@@ -366,7 +366,7 @@ class Server:
             if not isinstance(caller, SipUri) or caller.user != identity:
                 self._refuse(transaction, request, Refusal(403), now)
                 return
-        targets = self._router.targets(routed)
+        targets = self._router.targets(routed, now=now)
         if isinstance(targets, Refusal):
             self._refuse(transaction, request, targets, now)
             return

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from sansio_sip.context import Context, Entropy, Secret
-from sansio_sip.effects import Address, CloseFlow, FlowId, Listen, OpenDatagram, SendDatagram, SendStream
+from sansio_sip.effects import Address, CloseFlow, FlowId, Listen, OpenDatagram, OpenStream, SendDatagram, SendStream
 from sansio_sip.errors import ParseError
 from sansio_sip.server import Server, ServerOptions
 from sansio_sip.server.events import ServerEvent
@@ -46,6 +46,7 @@ class Bench:
         self.devices: list[Device] = []
         self.events: list[ServerEvent] = []
         self.closed: list[FlowId] = []
+        self.opened: list[OpenStream] = []
         self._streams = 0
         for output in list(self.server.outputs()):
             match output:
@@ -88,6 +89,8 @@ class Bench:
                             device.arrived(data)
                 case CloseFlow(flow):
                     self.closed.append(flow)
+                case OpenStream():
+                    self.opened.append(output)
                 case OpenDatagram() | Listen():
                     raise AssertionError(output)
                 case _:

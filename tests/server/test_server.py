@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from server.bench import DOMAIN, Bench, Device, make_options
 
 from sansio_sip.context import Context, Entropy
-from sansio_sip.effects import Address, CloseFlow, FlowId, Listen, OpenDatagram, SendDatagram
+from sansio_sip.effects import Address, CloseFlow, FlowId, Listen, OpenDatagram, OpenStream, SendDatagram
 from sansio_sip.server import Server, ServerFailed, ServerListening, ServerOptions
 from sansio_sip.server.events import BindingAdded, BindingRemoved
 from sansio_sip.trace import TraceWriter, replay
@@ -160,6 +160,53 @@ def test_the_end_of_a_stream_ends_its_bindings(kind: str) -> None:
     bench.pump()
     assert bench.closed == [alice.flow]
     assert bench.events[-1].as_dict()["reason"] == "flow lost"
+
+
+def registered_at_a_port_of_its_own(bench: Bench) -> tuple[Device, Device]:
+    alice, bob = bench.udp("alice", "192.0.2.101"), bench.tcp("bob", "192.0.2.201")
+    bob.sent_by, bob.contact = "192.0.2.201:5060", "<sip:bob@192.0.2.201:5060;transport=tcp>"
+    assert bob.register().status == 200
+    alice.register()
+    bob.lose()
+    assert not [event for event in bench.events if isinstance(event, BindingRemoved)]
+    return alice, bob
+
+
+def test_a_device_that_listens_for_itself_is_connected_to_when_it_is_called() -> None:
+    bench = Bench()
+    alice, bob = registered_at_a_port_of_its_own(bench)
+    alice.invite("bob")
+    opened = bench.opened.pop()
+    assert opened == OpenStream(FlowId("out1"), "192.0.2.201", 5060)
+    assert not bob.inbox
+    bob.flow = opened.flow
+    bench.server.flow_opened(opened.flow, Address("192.0.2.1", 40_000), Address("192.0.2.201", 5060), now=bench.now)
+    bench.pump()
+    invite = bob.take_request("INVITE")
+    assert invite.top_via.sent_by == "192.0.2.1:5060"
+    bob.answer(invite, 200)
+    accepted = alice.take_response(200)
+    alice.send(alice.in_dialog("ACK", accepted, number=2))
+    bob.take_request("ACK")
+    # The next one goes by the same connection, and when that breaks by a new one.
+    alice.send(alice.in_dialog("INFO", accepted, number=3))
+    bob.take_request("INFO")
+    bob.lose()
+    alice.send(alice.in_dialog("BYE", accepted, number=4))
+    assert bench.opened == [OpenStream(FlowId("out2"), "192.0.2.201", 5060)]
+
+
+@pytest.mark.parametrize("why", ["refused", "silent"])
+def test_a_device_that_cannot_be_connected_to_fails_the_call(why: str) -> None:
+    bench = Bench()
+    alice, _ = registered_at_a_port_of_its_own(bench)
+    alice.invite("bob")
+    if why == "refused":
+        bench.server.flow_lost(FlowId("out1"), "connection refused", now=bench.now)
+        bench.pump()
+    bench.run(bench.now + 100.0)
+    assert alice.statuses()[-1] in (408, 500)
+    assert bench.server.is_idle()
 
 
 def test_a_web_socket_that_does_not_speak_sip_is_refused() -> None:
