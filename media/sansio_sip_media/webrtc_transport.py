@@ -258,7 +258,8 @@ class WebRtcTransport:
                 case HandshakeFailed():
                     self._fail(488, f"DTLS: {output.reason}")
                 case PeerClosed():
-                    self._interrupt(f"the far end ended DTLS: {output.reason}")
+                    # The peer parts. Its BYE says so to the call; without one, lost consent will.
+                    self._rejected["DTLS closed by the far end"] += 1
                 case _:
                     assert_never(output)
 
