@@ -481,4 +481,5 @@ def _dialled(number: str) -> str:
     found = re.match(r"(?i)sips?:", target)
     scheme = found[0] if found is not None else ""
     user, at, host = target[len(scheme) :].partition("@")
-    return scheme + (SEPARATORS.sub("", user) if NUMBER.fullmatch(user) else user) + at + host
+    user = SEPARATORS.sub("", user) if NUMBER.fullmatch(user) else user
+    return f"{scheme}{user}@{host}" if at else user
