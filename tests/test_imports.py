@@ -21,9 +21,32 @@ PURE = sorted([*CORE.rglob("*.py"), *MEDIA.rglob("*.py")])
 
 # What acts, waits, or knows the time.
 BANNED_MODULES = frozenset(
-    ("asyncio", "trio", "anyio", "curio", "socket", "ssl", "select", "selectors", "threading", "multiprocessing")
-    + ("concurrent", "subprocess", "signal", "time", "secrets", "uuid", "logging", "pathlib", "os", "io", "tempfile")
-    + ("shutil", "sched", "queue")
+    {
+        "asyncio",
+        "trio",
+        "anyio",
+        "curio",
+        "socket",
+        "ssl",
+        "select",
+        "selectors",
+        "threading",
+        "multiprocessing",
+        "concurrent",
+        "subprocess",
+        "signal",
+        "time",
+        "secrets",
+        "uuid",
+        "logging",
+        "pathlib",
+        "os",
+        "io",
+        "tempfile",
+        "shutil",
+        "sched",
+        "queue",
+    }
 )
 
 # Randomness comes from `Context.entropy`; in the simulation from its seed.
