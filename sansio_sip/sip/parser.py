@@ -157,7 +157,7 @@ def _rows_one_by_one(head: str) -> list[tuple[str, str]]:
     for number, line in enumerate(lines[1:], 1):
         found = HEADER_LINE.fullmatch(line[:-1] if line.endswith("\r") else line)
         if found is None:
-            raise _RowError("not a header field", number, 0)
+            raise _RowError("not a header field", number)
         rows.append((found[1], found[2].rstrip(" \t")))
         if "\r" in found[2]:
             raise _RowError("CR in a header field", number, found[2].index("\r"))
