@@ -80,6 +80,12 @@ def test_a_chunk_ends_with_a_null_on_a_word_even_when_it_fits() -> None:
     assert bytes(SdesChunk(1, (SdesItem(1, b"abcde"),))) == b"\0\0\0\1" + b"\1\5abcde" + bytes(1)
 
 
+def test_a_word_of_nulls_too_many_is_passed_over() -> None:
+    """aiortc writes it; to refuse it would be to lose its reports."""
+    data = b"\x81\xca\x00\x04" + b"\0\0\0\1" + b"\1\5alice" + bytes(5)
+    assert parse_compound(data) == (SourceDescription.of_cname(1, "alice"),)
+
+
 def test_a_cname_is_found() -> None:
     description = SourceDescription.of_cname(7, "böb@example")
     assert description.cname(7) == "böb@example"
@@ -109,7 +115,7 @@ def test_padding_of_the_last_packet_is_taken_off() -> None:
         ("81ca000100000001", "has no end"),
         ("81ca0002000000010108abcd", "longer than its packet"),
         ("81ca0002000000010000ab00", "other than nulls"),
-        ("80ca000100000000", "after its last chunk"),
+        ("80ca000100000001", "after its last chunk"),
         ("81cb0000", "before its last source"),
         ("81cb0002000000010461626300"[:24], "longer than its packet"),
         ("81cd000100000001", "before its two sources"),

@@ -305,7 +305,8 @@ def _parse_description(body: bytes, count: int, offset: int) -> SourceDescriptio
             position = start + body[position + 1]
             items.append(SdesItem(kind, body[start:position]))
         chunks.append(SdesChunk(ssrc, tuple(items)))
-    if position != len(body):
+    # aiortc ends each chunk with two nulls, whether or not the first one fills the word: a word of nulls too many.
+    if any(body[position:]):
         raise ParseError("SDES goes on after its last chunk", offset=offset + position)
     return SourceDescription(tuple(chunks))
 
