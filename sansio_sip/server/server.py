@@ -68,6 +68,9 @@ ServerOutput: TypeAlias = Effect | ServerEvent
 # Methods that are answered for the server itself; a proxy forwards any.
 OWN_METHODS = "OPTIONS, REGISTER"
 
+# Sent once, and forgotten: whoever has not shown a password yet must not make us keep anything, or send anything twice.
+CHALLENGES = (401, 407)
+
 RETRY_AFTER = ("Retry-After", "32")  # seconds: what is under way has ended by then, one way or the other
 
 
@@ -375,7 +378,12 @@ class Server:
         )
 
     def _refuse(self, transaction: TransactionId, request: Request, refusal: Refusal, now: float) -> None:
-        self._respond(transaction, request, refusal.status, now, refusal.headers, refusal.reason)
+        tag = self._context.entropy.tag()
+        response = request.response(refusal.status, refusal.reason, to_tag=tag, headers=refusal.headers)
+        if refusal.status in CHALLENGES:
+            self._layer.respond_once(transaction, response, now=now)
+        else:
+            self._layer.respond(transaction, response, now=now)
 
     def _respond(
         self,
@@ -384,7 +392,6 @@ class Server:
         status: int,
         now: float,
         headers: tuple[tuple[str, str], ...] = (),
-        reason: str | None = None,
     ) -> None:
         tag = self._context.entropy.tag()
-        self._layer.respond(transaction, request.response(status, reason, to_tag=tag, headers=headers), now=now)
+        self._layer.respond(transaction, request.response(status, to_tag=tag, headers=headers), now=now)

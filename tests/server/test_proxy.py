@@ -430,6 +430,14 @@ def test_copies_are_absorbed_and_answered_and_reach_the_callee_once() -> None:
     assert alice.statuses() == [200, 200]
 
 
+def test_a_challenge_is_sent_once_and_keeps_nothing() -> None:
+    bench = Bench()
+    alice = bench.udp("alice", "192.0.2.101")
+    alice.send(alice.request("INVITE", f"sip:bob@{DOMAIN}"))
+    bench.run(100.0)
+    assert (alice.statuses(), bench.server.is_idle()) == ([407], True)
+
+
 def test_a_stray_response_goes_nowhere() -> None:
     bench, alice, bob = pair()
     sent = alice.invite("bob")

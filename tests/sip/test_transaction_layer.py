@@ -207,6 +207,23 @@ def test_a_response_to_a_transaction_that_has_ended_is_counted() -> None:
     assert (list(layer.outputs()), layer.counters.late_responses) == ([], 1)
 
 
+@pytest.mark.parametrize("method", ["INVITE", "REGISTER"])
+def test_a_response_given_once_leaves_nothing_behind(method: str) -> None:
+    layer = make()
+    layer.receive(request(method), FROM_ALICE, now=0.0)
+    refused = answer(request(method), 407)
+    layer.respond_once(ONE, refused, now=0.1)
+    layer.respond_once(ONE, refused, now=0.1)
+    layer.receive(request(method), FROM_ALICE, now=0.5)
+    assert list(layer.outputs()) == [
+        RequestReceived(ONE, request(method), FROM_ALICE),
+        SendMessage(refused, FROM_ALICE),
+        Terminated(ONE),
+        RequestReceived(TWO, request(method), FROM_ALICE),
+    ]
+    assert (len(layer), layer.counters.late_responses) == (1, 1)
+
+
 def test_requests_over_the_bound_get_503_and_copies_of_older_ones_are_still_served() -> None:
     layer = make(max_transactions=1)
     layer.receive(request(), FROM_ALICE, now=0.0)

@@ -135,6 +135,22 @@ class TransactionLayer:
         server.respond(response, now=now)
         self._drain(transaction, server)
 
+    def respond_once(self, transaction: TransactionId, response: Response, *, now: float) -> None:
+        """Sends a final response and ends the transaction with it: nothing is sent again, and no ACK waited for.
+
+        For challenges: a copy of the request is a new request then. RFC 3261 section 26.3.2.4: "proxy servers SHOULD
+        challenge questionable requests with only a single 401 (Unauthorized) or 407 (Proxy Authentication Required),
+        forgoing the normal response retransmission algorithm, and thus behaving statelessly towards unauthenticated
+        requests."
+        """
+        server = self._servers.get(transaction)
+        if server is None:
+            self.counters.late_responses += 1
+            return
+        self._outbox.put(SendMessage(response, server.hop))
+        self._forget(transaction, server)
+        self._outbox.put(Terminated(transaction))
+
     def cancel(self, transaction: TransactionId, *, headers: tuple[tuple[str, str], ...] = (), now: float) -> None:
         """Cancels an INVITE: at once, or when its first provisional response comes (RFC 3261 section 9.1).
 
