@@ -1,0 +1,346 @@
+"""The media engine: two of them, wire to wire in virtual time, with either profile; and what it does with bad input."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sansio_sip.context import Context, Entropy
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, SendDatagram
+from sansio_sip.errors import LocalProtocolError
+from sansio_sip.sdp.parser import parse_description
+from sansio_sip.softphone.media_plane import (
+    AudioAvailable,
+    DtmfReceived,
+    LocalDescription,
+    MediaConnected,
+    MediaDisconnected,
+    MediaFailed,
+    MediaOptions,
+    MediaProfile,
+    SessionId,
+    TonesSent,
+)
+from sansio_sip_media.engine import MediaEngine
+from sansio_sip_media.likeness import likeness
+from sansio_sip_media.seeded_crypto import SeededCrypto
+
+S = SessionId("s")
+RATE = 16_000
+DELAY = 0.02
+
+
+def noise(seed: int, seconds: float = 4.0) -> np.ndarray:
+    """Something like speech: noise of the telephone band, in syllables."""
+    count = int(seconds * RATE)
+    shaped = np.random.default_rng(seed).normal(size=count)
+    spectrum = np.fft.rfft(shaped)
+    frequencies = np.fft.rfftfreq(count, 1 / RATE)
+    spectrum[(frequencies < 200) | (frequencies > 3000)] = 0
+    syllables = 0.6 + 0.4 * np.sin(2 * np.pi * 3 * np.arange(count) / RATE)
+    samples = np.fft.irfft(spectrum, count) * syllables
+    return (samples / np.abs(samples).max() * 12_000).astype(np.int16)
+
+
+@dataclass
+class End:
+    """One engine, its host, and what it said."""
+
+    name: str
+    engine: MediaEngine
+    host: str
+    ports: int = 40_000
+    flows: dict[FlowId, Address] = field(default_factory=dict)
+    said: list[Any] = field(default_factory=list)
+
+    def heard(self, kind: type) -> list[Any]:
+        return [output for output in self.said if isinstance(output, kind)]
+
+
+class Wire:
+    """Two engines and the network between them. `keep(source, target, data)` False loses a datagram."""
+
+    def __init__(self, *options: MediaOptions) -> None:
+        self.now = 0.0
+        self.keep: Callable[[End, bytes], bool] = lambda end, data: True
+        self.ends = [
+            End(name, MediaEngine(Context(Entropy(random.Random(name))), SeededCrypto(name)), host)
+            for name, host in (("a", "10.0.0.1"), ("b", "10.0.0.2"))
+        ]
+        self._air: list[tuple[float, int, Address, Address, bytes]] = []
+        self._serial = 0
+        for end, option in zip(self.ends, options, strict=True):
+            end.engine.open_session(S, option, now=self.now)
+            self.drain(end)
+
+    def drain(self, end: End) -> None:
+        for output in end.engine.outputs():
+            match output:
+                case OpenDatagram(flow):
+                    end.ports += 1
+                    end.flows[flow] = Address(end.host, end.ports)
+                    end.engine.flow_opened(flow, end.flows[flow], now=self.now)
+                    self.drain(end)
+                case SendDatagram(flow, data, destination):
+                    if self.keep(end, data):
+                        self._serial += 1
+                        self._air.append((self.now + DELAY, self._serial, end.flows[flow], destination, bytes(data)))
+                case CloseFlow(flow):
+                    del end.flows[flow]
+                case _:
+                    end.said.append(output)
+
+    def do(self, end: End, command: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs, now=self.now)
+        finally:
+            self.drain(end)
+
+    def negotiate(self, direction: str = "sendrecv") -> None:
+        """The first end offers, the second answers."""
+        a, b = self.ends
+        self.do(a, a.engine.create_offer, S, direction=direction)
+        offer = parse_description(bytes(a.heard(LocalDescription)[-1].description))
+        self.do(b, b.engine.apply_offer, S, offer)
+        answers = b.heard(LocalDescription)
+        if answers:
+            self.do(a, a.engine.apply_answer, S, parse_description(bytes(answers[-1].description)))
+
+    def run(self, seconds: float) -> None:
+        end_time = self.now + seconds
+        while True:
+            timers = [deadline for end in self.ends if (deadline := end.engine.next_timeout()) is not None]
+            times = timers + [packet[0] for packet in self._air]
+            if not times or min(times) > end_time:
+                self.now = end_time
+                return
+            self.now = max(self.now, min(times))
+            for end in self.ends:
+                deadline = end.engine.next_timeout()
+                if deadline is not None and deadline <= self.now:
+                    self.do(end, end.engine.handle_timeout)
+            due = [packet for packet in self._air if packet[0] <= self.now]
+            self._air = [packet for packet in self._air if packet[0] > self.now]
+            for _, _, source, destination, data in due:
+                for end in self.ends:
+                    for flow, local in list(end.flows.items()):
+                        if local == destination:
+                            self.do(end, end.engine.receive_datagram, flow, data, source)
+
+
+def options(profile: MediaProfile, *codecs: str, **more: Any) -> MediaOptions:
+    return MediaOptions(profiles=(profile,), codecs=codecs or ("opus", "pcmu", "pcma"), bind=("10.0.0.0",), **more)
+
+
+both_profiles = pytest.mark.parametrize("profile", MediaProfile, ids=lambda profile: profile.value)
+
+
+def talk(wire: Wire) -> list[np.ndarray]:
+    """Each end says its own noise; returns what each has heard."""
+    for seed, end in enumerate(wire.ends):
+        assert wire.do(end, end.engine.write_audio, S, noise(seed), RATE) == 4 * RATE
+    heard: list[list[np.ndarray]] = [[], []]
+    for _ in range(50):
+        wire.run(0.1)
+        for index, end in enumerate(wire.ends):
+            heard[index].append(end.engine.read_audio(S, RATE))
+    return [np.concatenate(pieces) for pieces in heard]
+
+
+@both_profiles
+@pytest.mark.parametrize("codec", ["opus", "pcmu", "pcma"])
+def test_each_end_hears_the_other(profile: MediaProfile, codec: str) -> None:
+    wire = Wire(options(profile, codec), options(profile, codec))
+    wire.negotiate()
+    wire.run(1.0)
+    heard = talk(wire)
+    for index, end in enumerate(wire.ends):
+        assert len(end.heard(MediaConnected)) == 1
+        assert likeness(noise(1 - index), heard[index], RATE).same
+        assert likeness(noise(index), heard[index], RATE).median < 0.3
+        statistics = end.engine.statistics(S)
+        assert statistics.codec.lower() == codec
+        assert statistics.protection == ("DTLS-SRTP" if profile is MediaProfile.WEBRTC else "none")
+        assert statistics.packets_lost == 0
+        assert statistics.rtt_ms is None or statistics.rtt_ms == pytest.approx(2 * DELAY * 1000, abs=1)
+        assert statistics.rejected == ()
+
+
+@both_profiles
+def test_digits_arrive_once_and_the_sender_hears_when_they_have_left(profile: MediaProfile) -> None:
+    wire = Wire(options(profile), options(profile))
+    wire.negotiate()
+    wire.run(1.0)
+    a, b = wire.ends
+    wire.do(a, a.engine.send_dtmf, S, "12,#")
+    wire.run(5.0)
+    assert [event.digit for event in b.heard(DtmfReceived)] == ["1", "2", "#"]
+    assert a.heard(TonesSent) == [TonesSent(S)]
+
+
+@both_profiles
+def test_a_muted_end_is_silent_and_goes_on_sending(profile: MediaProfile) -> None:
+    wire = Wire(options(profile, "pcmu"), options(profile, "pcmu"))
+    wire.negotiate()
+    wire.run(1.0)
+    a, b = wire.ends
+    wire.do(a, a.engine.set_muted, S, True)
+    before = a.engine.statistics(S).packets_sent
+    heard = talk(wire)
+    assert np.abs(heard[1]).max() < 64
+    assert np.abs(heard[0]).max() > 1000
+    assert a.engine.statistics(S).packets_sent - before == pytest.approx(250, abs=2)
+    assert b.engine.statistics(S).concealed == 0
+
+
+@both_profiles
+def test_flushing_stops_speech_within_a_frame(profile: MediaProfile) -> None:
+    wire = Wire(options(profile, "pcmu"), options(profile, "pcmu"))
+    wire.negotiate()
+    wire.run(1.0)
+    a = wire.ends[0]
+    wire.do(a, a.engine.write_audio, S, noise(0), RATE)
+    wire.run(1.0)
+    left = a.engine.audio_queued(S)
+    assert left == pytest.approx(3.0, abs=0.05)
+    assert wire.do(a, a.engine.flush_audio, S) == pytest.approx(left)
+    assert a.engine.audio_queued(S) == 0
+
+
+def test_a_profile_that_is_not_allowed_is_refused() -> None:
+    wire = Wire(options(MediaProfile.RTP), options(MediaProfile.WEBRTC))
+    wire.negotiate()
+    (failed,) = wire.ends[1].heard(MediaFailed)
+    assert failed.status == 488
+    assert not wire.ends[1].heard(LocalDescription)
+
+
+def test_no_socket_is_a_failure_with_the_address() -> None:
+    engine = MediaEngine(Context(Entropy(random.Random(1))), SeededCrypto(1))
+    engine.open_session(S, options(MediaProfile.WEBRTC), now=0.0)
+    engine.create_offer(S, now=0.0)
+    (opening,) = engine.outputs()
+    assert isinstance(opening, OpenDatagram)
+    engine.flow_lost(opening.flow, "Cannot assign requested address", now=0.0)
+    (failed,) = engine.outputs()
+    assert isinstance(failed, MediaFailed)
+    assert failed.status == 500
+    assert "10.0.0.0" in failed.reason
+    assert "Cannot assign" in failed.reason
+
+
+@both_profiles
+def test_a_dead_wire_is_noticed_and_a_mended_one_too(profile: MediaProfile) -> None:
+    wire = Wire(options(profile, "pcmu", disconnect_timeout=10.0), options(profile, "pcmu", disconnect_timeout=10.0))
+    wire.negotiate()
+    wire.run(1.0)
+    a = wire.ends[0]
+    wire.keep = lambda end, data: False
+    wire.run(12.0)
+    assert len(a.heard(MediaDisconnected)) == 1
+    wire.keep = lambda end, data: True
+    wire.run(12.0)
+    assert len(a.heard(MediaConnected)) == 2
+
+
+@both_profiles
+def test_hold_by_direction_stops_one_way_and_resume_starts_it_again(profile: MediaProfile) -> None:
+    wire = Wire(options(profile, "pcmu"), options(profile, "pcmu"))
+    wire.negotiate()
+    wire.run(1.0)
+    a, b = wire.ends
+    wire.negotiate("sendonly")
+    wire.run(1.0)
+    before = b.engine.statistics(S).packets_sent
+    wire.run(1.0)
+    assert b.engine.statistics(S).packets_sent == before
+    wire.negotiate()
+    wire.run(1.0)
+    assert b.engine.statistics(S).packets_sent == pytest.approx(before + 50, abs=2)
+    assert a.engine.statistics(S).packets_lost == 0
+
+
+def test_a_late_tick_makes_up_three_frames_and_no_more() -> None:
+    wire = Wire(options(MediaProfile.RTP, "pcmu"), options(MediaProfile.RTP, "pcmu"))
+    wire.negotiate()
+    wire.run(0.5)
+    a = wire.ends[0]
+    for late, frames in ((0.05, 3), (10.0, 1)):
+        before = a.engine.statistics(S).packets_sent
+        deadline = a.engine.next_timeout()
+        assert deadline is not None
+        a.engine.handle_timeout(now=deadline + late)
+        assert a.engine.statistics(S).packets_sent - before == frames
+    assert a.engine.late_ticks == 1
+
+
+def test_audio_is_announced_once_until_it_is_read() -> None:
+    wire = Wire(options(MediaProfile.RTP, "pcmu"), options(MediaProfile.RTP, "pcmu"))
+    wire.negotiate()
+    wire.run(1.0)
+    a = wire.ends[0]
+    assert a.heard(AudioAvailable) == [AudioAvailable((S,))]
+    assert len(a.engine.read_audio(S, 8000)) > 0
+    wire.run(0.1)
+    assert a.heard(AudioAvailable) == [AudioAvailable((S,))] * 2
+
+
+def test_unread_audio_and_unsent_audio_are_bounded() -> None:
+    wire = Wire(options(MediaProfile.RTP, "pcmu"), options(MediaProfile.RTP, "pcmu"))
+    wire.negotiate()
+    wire.run(30.0)
+    a = wire.ends[0]
+    assert len(a.engine.read_audio(S, 8000)) <= 8000 * 10.1
+    minute = np.zeros(60 * RATE, dtype=np.int16)
+    assert wire.do(a, a.engine.write_audio, S, minute, RATE) <= 30 * RATE
+    assert wire.do(a, a.engine.write_audio, S, minute, RATE) == 0
+
+
+def test_commands_on_a_session_that_is_not_there_say_so() -> None:
+    engine = MediaEngine(Context(Entropy(random.Random(1))), SeededCrypto(1))
+    for command in (
+        lambda: engine.create_offer(S, now=0.0),
+        lambda: engine.read_audio(S, 8000),
+        lambda: engine.close_session(S, now=0.0),
+        lambda: engine.statistics(S),
+    ):
+        with pytest.raises(LocalProtocolError, match="no media session"):
+            command()
+    engine.open_session(S, options(MediaProfile.WEBRTC), now=0.0)
+    with pytest.raises(LocalProtocolError, match="no audio was negotiated"):
+        engine.send_dtmf(S, "1", now=0.0)
+
+
+def test_closing_leaves_nothing_armed_and_nothing_open() -> None:
+    for profile in MediaProfile:
+        wire = Wire(options(profile), options(profile))
+        wire.negotiate()
+        wire.run(1.0)
+        for end in wire.ends:
+            wire.do(end, end.engine.close_session, S)
+            assert end.flows == {}
+        wire.run(1.0)
+        assert all(end.engine.next_timeout() is None for end in wire.ends)
+
+
+@both_profiles
+@given(junk=st.lists(st.tuples(st.binary(max_size=200), st.integers(0, 255)), max_size=20))
+@settings(max_examples=15)
+def test_junk_is_counted_and_the_call_goes_on(profile: MediaProfile, junk: list[tuple[bytes, int]]) -> None:
+    wire = Wire(options(profile, "pcmu"), options(profile, "pcmu"))
+    wire.negotiate()
+    wire.run(0.5)
+    a, b = wire.ends
+    (flow,) = a.flows
+    for tail, head in junk:
+        wire.do(a, a.engine.receive_datagram, flow, bytes([head]) + tail, Address("10.0.0.9", 4444))
+        wire.do(a, a.engine.receive_datagram, flow, bytes([head]) + tail, next(iter(b.flows.values())))
+    before = a.engine.statistics(S).packets_received
+    wire.run(0.5)
+    assert a.engine.statistics(S).packets_received >= before + 20
+    assert not a.heard(MediaFailed)
