@@ -100,7 +100,11 @@ def describe(error: Exception) -> str:
     while cause is not None:
         if isinstance(cause, BaseExceptionGroup):  # one attempt an address: the last stands for all
             cause = cause.exceptions[-1]
-        elif isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, ssl.SSLError):
+        elif isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the certificate is not trusted: {cause.verify_message}"
+        elif isinstance(cause, ssl.SSLError):
+            return str(cause)
+        elif isinstance(cause, OSError) and cause.errno is not None:
             return os.strerror(cause.errno) if cause.errno > 0 else str(cause.strerror)
         else:
             cause = cause.__cause__
