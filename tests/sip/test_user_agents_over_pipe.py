@@ -61,7 +61,7 @@ def settled(pipe: Pipe) -> None:
 
 def numbers_rise(sent: list[Message]) -> None:
     """Of each dialog side, CSeq numbers strictly rise from one new request to the next (RFC 3261 section 12.2.1.1)."""
-    latest: dict[tuple[str, str], int] = {}
+    latest: dict[tuple[str, str, str], int] = {}
     seen: set[str] = set()
     for message in sent:
         if not isinstance(message, Request) or message.method in ("ACK", "CANCEL"):
@@ -70,8 +70,9 @@ def numbers_rise(sent: list[Message]) -> None:
         if branch in seen:
             continue  # sent again by its transaction
         seen.add(branch)
-        key = (message.call_id, message.from_.tag or "")
-        assert message.cseq.number > latest.get(key, 0), message.method
+        side = (message.call_id, message.from_.tag or "")
+        key = (*side, message.to.tag or "")  # each way of a forked call has its own numbers
+        assert message.cseq.number > latest.get(key, latest.get((*side, ""), 0)), message.method
         latest[key] = message.cseq.number
 
 
