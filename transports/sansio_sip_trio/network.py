@@ -137,12 +137,7 @@ class SocketNetwork:
         machine, flow = self._driver.machine, effect.flow
         with scope:
             try:
-                plain = await trio.open_tcp_stream(effect.host, effect.port)
-                stream: Stream = plain
-                if effect.tls is not None:
-                    context = client_tls(effect.tls)
-                    stream = trio.SSLStream(plain, context, server_hostname=effect.tls.server_name)
-                    await stream.do_handshake()
+                stream = await connect(effect)
             except (OSError, ssl.SSLError, trio.BrokenResourceError) as error:
                 self._driver.feed(machine.flow_lost, flow, describe(error))
                 return
@@ -267,6 +262,20 @@ class SocketNetwork:
             self._driver.feed(method, *args)
 
         self._nursery.start_soon(feed)
+
+
+async def connect(effect: OpenStream) -> Stream:
+    """A connected stream. Leaves no socket behind when TLS fails or it is cancelled."""
+    plain = await trio.open_tcp_stream(effect.host, effect.port)
+    if effect.tls is None:
+        return plain
+    try:
+        stream = trio.SSLStream(plain, client_tls(effect.tls), server_hostname=effect.tls.server_name)
+        await stream.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(plain)
+        raise
+    return stream
 
 
 def stream_addresses(stream: Stream) -> tuple[Address, Address]:
