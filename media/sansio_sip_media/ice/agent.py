@@ -22,11 +22,11 @@ from sansio_sip.softphone.media_plane import IceState
 from . import binding, stun
 from .candidate import CandidateType
 from .local_candidates import MAX_LOCAL_CANDIDATES, LocalCandidates
-from .outputs import ConsentLost, IceOutput, PairSelected, StateChanged
+from .outputs import ConsentLost, IceOutput, PairReport, PairSelected, StateChanged
 from .session import IceSession
 from .stun import Attribute, StunClass, StunMessage, StunMethod, is_stun
 
-__all__ = ["ConsentLost", "IceAgent", "IceOutput", "PairSelected", "StateChanged", "is_stun"]
+__all__ = ["ConsentLost", "IceAgent", "IceOutput", "PairReport", "PairSelected", "StateChanged", "is_stun"]
 
 
 class IceAgent:
@@ -84,6 +84,10 @@ class IceAgent:
     def selected(self) -> PairSelected | None:
         """The pair in use: after a restart the new one, once there is one."""
         return next((session.selected for session in self._sessions() if session.selected is not None), None)
+
+    def pairs(self) -> tuple[PairReport, ...]:
+        """The check list of the newest session, best first."""
+        return self._current.pairs()
 
     def needs_restart(self, ufrag: str, pwd: str) -> bool:
         """Whether these credentials of the peer's description are new, so that `restart` must come first."""

@@ -1,4 +1,4 @@
-"""What an ICE agent says."""
+"""What an ICE agent says, and tells when asked."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -6,7 +6,10 @@ from typing import TypeAlias
 from sansio_sip.effects import Address, FlowId, SendDatagram
 from sansio_sip.softphone.media_plane import IceState
 
-__all__ = ["ConsentLost", "IceOutput", "PairSelected", "StateChanged"]
+from .candidate import Candidate
+from .pair import PairState
+
+__all__ = ["ConsentLost", "IceOutput", "PairReport", "PairSelected", "StateChanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,18 @@ class ConsentLost:
 
     flow: FlowId
     remote: Address
+
+
+@dataclass(frozen=True, slots=True)
+class PairReport:
+    """One pair of the check list, for statistics."""
+
+    flow: FlowId
+    local: Candidate
+    remote: Candidate
+    state: PairState
+    priority: int
+    selected: bool
 
 
 IceOutput: TypeAlias = SendDatagram | StateChanged | PairSelected | ConsentLost

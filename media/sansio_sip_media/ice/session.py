@@ -33,7 +33,7 @@ from .checks import Check, Checks, Purpose
 from .consent import CONSENT_EXPIRY, Consent, ConsentEvent
 from .early_checks import EarlyCheck, EarlyChecks
 from .local_candidates import LocalCandidates
-from .outputs import ConsentLost, IceOutput, PairSelected, StateChanged
+from .outputs import ConsentLost, IceOutput, PairReport, PairSelected, StateChanged
 from .pair import CandidatePair, PairInput, PairState
 from .remote_candidates import RemoteCandidates
 from .stun import Attribute, StunClass, StunMessage
@@ -119,9 +119,19 @@ class IceSession:
     def pairs_dropped(self) -> int:
         return self._pairs.dropped
 
-    def pairs(self) -> tuple[CandidatePair, ...]:
+    def pairs(self) -> tuple[PairReport, ...]:
         """The check list, best first."""
-        return tuple(self._pairs)
+        return tuple(
+            PairReport(
+                pair.local.flow,
+                (pair.valid_local or pair.local).candidate,
+                pair.remote,
+                pair.state,
+                pair.priority,
+                pair is self._selected,
+            )
+            for pair in self._pairs
+        )
 
     def accepts(self, username: str) -> bool:
         """Whether a USERNAME is meant for this session: `ours:theirs`; theirs counts once it is known."""
@@ -388,7 +398,8 @@ class IceSession:
             self._set_state(IceState.CONNECTED)
         if check.purpose is Purpose.NOMINATION and check.controlling and self.controlling:
             pair.nominating = False
-            self._select(pair, now)
+            if self._selected is None:
+                self._select(pair, now)
         else:
             self._select_if_nominated(pair, now)
             self._consider_nomination(now)
@@ -428,7 +439,8 @@ class IceSession:
 
     def _role_conflict(self, check: Check, now: float) -> None:
         """A 487: take the role opposite to that of the request, and check again (RFC 8445 section 7.2.5.1)."""
-        check.pair.nominating = False
+        if check.purpose is Purpose.NOMINATION:
+            check.pair.nominating = False
         if check.controlling == self.controlling and not self._remote_lite:
             self._set_role(not check.controlling)
             self._tie_breaker = self._context.entropy.ice_tie_breaker()
@@ -490,8 +502,8 @@ class IceSession:
         if event is ConsentEvent.EXPIRED:
             self._consent_lost(now)
         elif event is ConsentEvent.CHECK:
-            consent.check_sent(self._fraction(), now=now)
-            self._send_request(consent.pair, Purpose.CONSENT, now, limit=1, final_wait=CONSENT_EXPIRY)
+            sends = consent.start_check(self._fraction(), now=now)
+            self._send_request(consent.pair, Purpose.CONSENT, now, limit=sends, final_wait=CONSENT_EXPIRY)
         elif self._selected is not None:
             self._set_state(IceState.DISCONNECTED)
 
