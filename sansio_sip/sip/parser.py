@@ -289,7 +289,7 @@ def _find_empty_line(data: bytes | bytearray, start: int) -> tuple[int, int]:
         end, body = crlf, crlf + 3
     else:
         return -1, -1
-    return (end - 1 if end > start and data[end - 1] == 0x0D else end), body
+    return (end - 1 if end and data[end - 1] == 0x0D else end), body
 
 
 def header_offset(data: bytes, key: str, column: int) -> int:

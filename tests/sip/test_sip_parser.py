@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from shared import require_shared
 from sip.sip_strategies import messages
@@ -255,6 +255,7 @@ _chunks = st.one_of(
 
 
 @settings(max_examples=60)
+@example(OPTIONS.replace(b"Content-Length: 4", b"Content-Len7gth: 4"), [OPTIONS.index(b"\r\n\r\n") + 2])
 @given(st.lists(_chunks, max_size=5).map(b"".join), st.lists(st.integers(0, 10_000), max_size=8))
 def test_any_cut_of_a_stream_gives_the_same(data: bytes, cuts: list[int]) -> None:
     assert outputs(data, cuts) == outputs(data, [])
