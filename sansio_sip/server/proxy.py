@@ -244,7 +244,9 @@ class Proxy:
 
     def _via(self, hop: Hop, branch: str) -> Via:
         local = self._names.local(hop)
-        return Via(hop.transport, local.host, local.port, (("branch", branch),))
+        # RFC 3581 section 3: so that responses find back where our own address is not what we think it is.
+        rport = (("rport", None),) if hop.transport == "UDP" else ()
+        return Via(hop.transport, local.host, local.port, (("branch", branch), *rport))
 
     def _route(self, hop: Hop) -> SipUri:
         return self._names.route_uri(hop, self._tokens.make(hop))
