@@ -122,7 +122,7 @@ _free_values = st.text(st.characters(exclude_categories=["Cs"], exclude_characte
 @st.composite
 def _rows(draw: st.DrawFn, method: str) -> list[tuple[str, str]]:
     rows = [
-        (draw(st.sampled_from(["Via", "v", "VIA"])), str(via)) for via in draw(st.lists(vias, min_size=1, max_size=3))
+        (draw(st.sampled_from(["Via", "v", "VIA"])), str(via)) for via in draw(st.lists(vias, min_size=1, max_size=2))
     ]
     rows += [
         (draw(st.sampled_from(["From", "f"])), str(draw(name_addresses))),
@@ -130,7 +130,7 @@ def _rows(draw: st.DrawFn, method: str) -> list[tuple[str, str]]:
         (draw(st.sampled_from(["Call-ID", "i"])), draw(st.text(_ALPHANUMERIC + "@.-", min_size=1, max_size=12))),
         ("CSeq", f"{draw(st.integers(0, 2**31 - 1))} {method}"),
     ]
-    rows += draw(st.lists(st.tuples(_free_names, _free_values), max_size=4))
+    rows += draw(st.lists(st.tuples(_free_names, _free_values), max_size=2))
     return draw(st.permutations(rows))
 
 

@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from sip.sip_strategies import messages
 
 from sansio_sip.errors import ParseError
@@ -262,7 +262,7 @@ def test_a_response_to_a_name_with_quoted_nul_is_made_all_the_same() -> None:
     assert parse_message(bytes(response)) == response
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])  # a message is many draws
 @given(messages)
 def test_parse_undoes_bytes(message: Message) -> None:
     data = bytes(message)
@@ -271,7 +271,7 @@ def test_parse_undoes_bytes(message: Message) -> None:
     assert bytes(parsed) == data
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(messages)
 def test_a_typed_view_is_the_same_before_and_after_the_wire(message: Message) -> None:
     parsed = parse_message(bytes(message))
