@@ -109,7 +109,8 @@ class JitterBuffer:
         duplicates: dropped because they were here already.
         overflow: dropped because there were too many.
         stray: dropped because their timestamp was far off, and no other agreed with it.
-        concealed: frames made up in place of packets that were lost or late.
+        concealed: frames made up in place of packets that were lost or late. Goes down again where the next packet
+            shows that nothing was lost, only nothing sent.
         paused: frames of silence while the far end sent nothing.
         skipped: packets left out or folded to shorten the delay.
         stretched: frames by which the delay has grown.

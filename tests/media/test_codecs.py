@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from shared import require_shared
 
 from sansio_sip.context import Context, Disclosure, Entropy, Private
 from sansio_sip_media.codecs import CODECS, Decoder, OpusSettings, make_decoder, make_encoder
+from sansio_sip_media.codecs import libopus as libopus_module
 from sansio_sip_media.codecs import opus as opus_module
 from sansio_sip_media.codecs.g711 import decode_table, encode_table
 from sansio_sip_media.codecs.libopus import LibOpusDecoder, LibOpusEncoder, load
@@ -282,6 +284,36 @@ def test_without_the_c_library_pyav_does_the_work(monkeypatch: pytest.MonkeyPatc
     assert len(decoder.decode(None)) == 960
     assert isinstance(decoder, OpusDecoder)
     assert isinstance(decoder._backend, PyAvDecoder)
+
+
+def test_the_systems_library_serves_where_the_wheel_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_: str) -> None:
+        raise metadata.PackageNotFoundError
+
+    monkeypatch.setattr(libopus_module.metadata, "files", none)
+    library = load.__wrapped__()
+    if library is None:
+        pytest.skip("the system has no libopus")
+    monkeypatch.setattr(libopus_module, "load", lambda: library)
+    said = speech(8.5, 48_000)
+    encoder, decoder = LibOpusEncoder(32_000, 5), LibOpusDecoder()
+    heard = [decoder.decode(encoder.encode(frame.tobytes()), None) for frame in frames(said, 960)]
+    assert likeness(said, np.concatenate(heard), 48_000).same
+    assert decoder.decode(None, None).shape == (960,)
+
+
+def test_without_any_library_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libopus_module, "_candidates", lambda: ["no-such-library.so"])
+    assert load.__wrapped__() is None
+    monkeypatch.setattr(libopus_module, "load", lambda: None)
+    with pytest.raises(RuntimeError, match="install PyAV from its wheel"):
+        LibOpusDecoder()
+
+
+@needs_libopus
+def test_settings_that_libopus_refuses_are_named() -> None:
+    with pytest.raises(ValueError, match="refused 11"):
+        LibOpusEncoder(32_000, 11)
 
 
 class Tape:
