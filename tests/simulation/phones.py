@@ -7,6 +7,7 @@ ones. A `TraceWriter` given to the network has every machine recorded.
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -69,18 +70,16 @@ class Phone:
 
     def login(self, patience: float = 40.0) -> bool:
         """Logs in; asks again, as a person would, when the server did not answer."""
-        for _ in range(3):
+        for attempt in range(1, 4):
             self.do(self.machine.login, self.account)
-            failed = len(self.said(events.LoginFailed))
-            if (
-                self.network.wait(
-                    lambda: self.is_logged_in or len(self.said(events.LoginFailed)) > failed,
-                    patience,  # noqa: B023
-                )
-                and self.is_logged_in
-            ):
+            self.network.wait(partial(self._knows_by, attempt), patience)
+            if self.is_logged_in:
                 return True
         return False
+
+    def _knows_by(self, attempt: int) -> bool:
+        """Whether the login has succeeded, or failed so many times."""
+        return self.is_logged_in or len(self.said(events.LoginFailed)) >= attempt
 
     def call(self, target: str) -> CallUuid:
         call: CallUuid = self.do(self.machine.call, self.account, target)
