@@ -55,6 +55,13 @@ class Asyncio:
         async with asyncio.timeout(seconds):
             return await awaitable()
 
+    @staticmethod
+    async def together(*tasks: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Runs all at once until each has ended."""
+        async with asyncio.TaskGroup() as group:
+            for task in tasks:
+                group.create_task(task())
+
     Event = asyncio.Event
 
 
@@ -75,6 +82,13 @@ class Trio:
     async def within(seconds: float, awaitable: Callable[[], Awaitable[T]]) -> T:
         with trio.fail_after(seconds):
             return await awaitable()
+
+    @staticmethod
+    async def together(*tasks: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Runs all at once until each has ended."""
+        async with trio.open_nursery() as nursery:
+            for task in tasks:
+                nursery.start_soon(task)
 
     Event = trio.Event
 

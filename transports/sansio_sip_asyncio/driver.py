@@ -92,6 +92,10 @@ class Driver(Generic[EventT]):
             self._flushing = False
         self._arm()
 
+    def flush_soon(self) -> None:
+        """`flush`, once the task that gave a command waits: what it waits for by then is not missed."""
+        self._loop.call_soon(self.feed, _nothing)
+
     def call_soon(self, command: Callable[..., Any], *args: Any) -> None:
         """Gives a command (a method that takes `now`) to the machine: the one entry for other threads."""
         self._loop.call_soon_threadsafe(self.feed, command, *args)
@@ -134,6 +138,10 @@ class Driver(Generic[EventT]):
     def _on_timer(self) -> None:
         self._timer = None
         self.feed(self.machine.handle_timeout)
+
+
+def _nothing(*, now: float) -> None:
+    """No input."""
 
 
 @asynccontextmanager

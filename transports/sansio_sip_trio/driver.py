@@ -96,6 +96,10 @@ class Driver(Generic[EventT]):
             self._flushing = False
         self._arm()
 
+    def flush_soon(self) -> None:
+        """`flush`, once the task that gave a command waits: what it waits for by then is not missed."""
+        self._token.run_sync_soon(self.feed, _nothing)
+
     def call_soon(self, command: Callable[..., Any], *args: Any) -> None:
         """Gives a command (a method that takes `now`) to the machine: the one entry for other threads."""
         self._token.run_sync_soon(self.feed, command, *args)
@@ -142,6 +146,10 @@ class Driver(Generic[EventT]):
                 await trio.sleep_forever()
             self._timer_deadline = None
             self.feed(self.machine.handle_timeout)
+
+
+def _nothing(*, now: float) -> None:
+    """No input."""
 
 
 @asynccontextmanager

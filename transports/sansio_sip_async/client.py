@@ -1,0 +1,121 @@
+"""The reference's client on an event loop: its commands as they are, and ways to hear of its events."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sansio_sip.softphone import events
+from sansio_sip.softphone.client import Client
+
+from .runtime import AsyncRuntime, Bell, Subscription
+
+__all__ = ["ClientHandle"]
+
+T = TypeVar("T")
+
+Handler = Callable[[Any], object]
+
+
+class ClientHandle:
+    """A `Client` on an event loop; made by `open_client`.
+
+    What a command causes is delivered once the task waits, so `client.hangup()` and then
+    `await client.wait_for(CallTerminated)` misses nothing.
+
+    Every command of `sansio_sip.softphone.client.Client` is here by its own name, without `now`; it returns what the
+    reference's returns, at once. `wait_for`, `events` and `on` tell what comes of it.
+    """
+
+    def __init__(self, machine: Client, runtime: AsyncRuntime) -> None:
+        self.machine = machine
+        self.driver: Any = None
+        self._runtime = runtime
+        self._bell = Bell(runtime)
+        self._subscriptions: list[Subscription[Any]] = []
+        self._waiters: list[tuple[tuple[type, ...], list[Any]]] = []
+        self._handlers: dict[str, list[tuple[Handler, bool]]] = {}
+        self._closed = False
+
+    def __getattr__(self, name: str) -> Any:
+        """A command or a question of the machine."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        found = getattr(type(self.machine), name)
+        if not callable(found):
+            return getattr(self.machine, name)
+        method = getattr(self.machine, name)
+        if "now" not in _parameters(found):
+            return method
+
+        def command(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(*args, **kwargs, now=self.driver.now())
+            finally:
+                self.driver.flush_soon()
+
+        return command
+
+    # Events
+
+    def events(self) -> Subscription[Any]:
+        """Every event from now on, as an async iterator for `match`."""
+        subscription: Subscription[Any] = Subscription(self._bell)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    async def wait_for(self, *kinds: type[T], timeout: float | None = None) -> T:
+        """Waits for the next event of one of these kinds. Raises TimeoutError. Cancelling it stops only the wait."""
+        found: list[T] = []
+        waiter = (kinds, found)
+        self._waiters.append(waiter)
+        try:
+            await self._bell.until(lambda: bool(found) or self._closed, timeout)
+        finally:
+            self._waiters.remove(waiter)
+        if not found:
+            raise RuntimeError("the client was closed")
+        return found[0]
+
+    def on(self, name: str, handler: Handler) -> None:
+        """Has `handler(event)` called at each event of that name, as the reference spells it (`onIncomingCall`)."""
+        self._handlers.setdefault(name, []).append((handler, False))
+
+    def once(self, name: str, handler: Handler) -> None:
+        """`on`, for the next one alone."""
+        self._handlers.setdefault(name, []).append((handler, True))
+
+    def off(self, name: str, handler: Handler) -> None:
+        """Takes a handler away; one that is not there is passed over."""
+        self._handlers[name] = [row for row in self._handlers.get(name, []) if row[0] != handler]
+
+    async def aclose(self, patience: float) -> None:
+        """Hangs up, un-registers, and waits until that has been said, for up to `patience` seconds."""
+        if not self._closed:
+            self.close()
+            async with self._runtime.last_words(patience):
+                await self._bell.until(lambda: self._closed)
+
+    def deliver(self, event: Any) -> None:
+        """An event of the machine; the driver calls it. What a handler raises ends the client."""
+        if isinstance(event, events.Closed):
+            self._closed = True
+        for subscription in list(self._subscriptions):
+            if not isinstance(event, events.AudioReady):
+                subscription.put(event)
+            if self._closed:
+                subscription.close()
+        for kinds, found in self._waiters:
+            if isinstance(event, kinds):
+                found.append(event)
+        rows = self._handlers.get(event.name, [])
+        if rows:
+            self._handlers[event.name] = [row for row in rows if not row[1]]
+        for handler, _ in rows:
+            handler(event)
+        self._bell.ring()
+
+
+def _parameters(method: Callable[..., Any]) -> tuple[str, ...]:
+    while hasattr(method, "__wrapped__"):
+        method = method.__wrapped__
+    code = method.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]

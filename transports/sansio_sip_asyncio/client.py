@@ -1,0 +1,108 @@
+"""Phones and clients on asyncio. `sansio_sip_trio.client` is the same file for trio, name by name."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sansio_sip.context import Context, Entropy
+from sansio_sip.softphone import Client, Options, Softphone, SoftphoneOptions
+from sansio_sip_async import ClientHandle, Phone
+from sansio_sip_media.engine import MediaEngine
+from sansio_sip_media.openssl_crypto import OpenSslCrypto
+
+from .driver import Driver, Network, open_driver
+
+__all__ = ["open_client", "open_softphone"]
+
+T = TypeVar("T")
+
+# Seconds beyond the machine's own deadline for parting.
+GRACE = 0.5
+
+
+class Runtime:
+    """See `sansio_sip_async.runtime.AsyncRuntime`."""
+
+    def event(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    @asynccontextmanager
+    async def timeout(self, seconds: float | None) -> AsyncIterator[None]:
+        async with asyncio.timeout(seconds):
+            yield
+
+    @asynccontextmanager
+    async def last_words(self, seconds: float) -> AsyncIterator[None]:
+        # A cancelled task of asyncio may wait as it likes; only a second cancellation cuts this short.
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            return
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        return await asyncio.to_thread(function)
+
+
+RUNTIME = Runtime()
+
+
+def _context() -> Context:
+    """Real randomness, and Unix time."""
+    return Context(Entropy(random.SystemRandom()), unix_offset=time.time() - asyncio.get_running_loop().time())
+
+
+@asynccontextmanager
+async def open_softphone(
+    options: SoftphoneOptions | None = None,
+    *,
+    machine: Softphone | None = None,
+    network: Callable[[Driver[Any]], Network] | None = None,
+) -> AsyncIterator[Phone]:
+    """A phone for the length of the block. On leaving it, calls are hung up and accounts un-registered.
+
+    Cancelling the block does the same, within `SoftphoneOptions.close_timeout`.
+
+    Args:
+        machine: a phone with a context of your own: recorded, seeded, with another media engine.
+        network: makes another network than real sockets.
+    """
+    options = options or SoftphoneOptions()
+    if machine is None:
+        context = _context()
+        machine = Softphone(context, MediaEngine(context, OpenSslCrypto()), options)
+    phone = Phone(machine, RUNTIME)
+    async with open_driver(machine, phone.deliver, network=network) as phone.driver:
+        try:
+            yield phone
+        finally:
+            await phone.aclose(options.close_timeout + GRACE)
+
+
+@asynccontextmanager
+async def open_client(
+    options: Options,
+    *,
+    machine: Client | None = None,
+    network: Callable[[Driver[Any]], Network] | None = None,
+) -> AsyncIterator[ClientHandle]:
+    """The reference's client for the length of the block. On leaving it, the call is hung up and the user logged out.
+
+    Arguments and cancellation are as for `open_softphone`.
+    """
+    phone_options = SoftphoneOptions()
+    if machine is None:
+        context = _context()
+        machine = Client(context, MediaEngine(context, OpenSslCrypto()), options, phone_options)
+    client = ClientHandle(machine, RUNTIME)
+    async with open_driver(machine, client.deliver, network=network) as client.driver:
+        try:
+            yield client
+        finally:
+            await client.aclose(phone_options.close_timeout + GRACE)
