@@ -70,20 +70,14 @@ def parse_message(data: bytes) -> Request | Response:
             0 where nobody must be answered (a response, an ACK, octets that are no SIP at all).
     """
     start = _skip_empty_lines(data)
-    end, body_start = _find_empty_line(data, start)
-    if body_start < 0:
-        end = body_start = len(data)
-        complete = False
-    else:
-        complete = True
-    head = data[start:end].decode("utf-8", "surrogateescape")
     try:
-        return _parse_head(data, start, head, complete, end, body_start)
+        return _parse(data, start)
     except _RowError as error:
-        status = error.status
-        if status and not _answerable(head):
-            status = 0
-        offset = start + _row_offset(data[start:end], error.row, error.column)
+        end, _ = _find_empty_line(data, start)
+        head = data[start : end if end >= 0 else len(data)]
+        # Section 17: an ACK is never answered, nor is a response.
+        status = 0 if head[:4].upper() in (b"ACK ", b"SIP/") else error.status
+        offset = start + _row_offset(head, error.row, error.column)
         raise ParseError(error.reason, offset=offset, status=status) from None
 
 
@@ -98,10 +92,18 @@ class _RowError(Exception):
         self.status = status
 
 
-def _parse_head(data: bytes, start: int, head: str, complete: bool, end: int, body_start: int) -> Request | Response:
-    first = head[: head.find("\n")] if "\n" in head else head
-    if first.endswith("\r"):
-        first = first[:-1]
+def _parse(data: bytes, start: int) -> Request | Response:
+    end = data.find(b"\r\n\r\n", start)
+    body_start = end + 4
+    head = data[start:end].decode("utf-8", "surrogateescape")
+    rows: list[tuple[str, str]] = HEADER_ROWS.findall(head)
+    count = head.count("\n")
+    plain = end >= 0 and len(rows) == count == head.count("\r")
+    if not plain:  # a fold, a bare LF, spaces at the end of a line, or an error
+        end, body_start = _find_empty_line(data, start)
+        head = FOLD.sub(" ", data[start : end if end >= 0 else len(data)].decode("utf-8", "surrogateescape"))
+        count = head.count("\n")
+    first = head.partition("\n")[0].removesuffix("\r")
     request = REQUEST_LINE.fullmatch(first)
     response = STATUS_LINE.fullmatch(first) if request is None else None
     if request is not None:
@@ -113,18 +115,14 @@ def _parse_head(data: bytes, start: int, head: str, complete: bool, end: int, bo
     if version != "2.0":
         # RFC 3261 section 21.5.7: "The server does not support ... the SIP protocol version that was used"
         raise _RowError("SIP version is not 2.0", 0, status=505)
-    if end - start > MAX_HEADERS:
+    if (end if end >= 0 else len(data)) - start > MAX_HEADERS:
         raise _RowError("header fields too long", 0, status=513)
-    count = head.count("\n")
-    if not complete:
+    if end < 0:
         raise _RowError("no empty line after the header fields", count)
-    rows: list[tuple[str, str]] = HEADER_ROWS.findall(head)
-    if not len(rows) == count == head.count("\r"):
-        head = FOLD.sub(" ", head)
-        count = head.count("\n")
-        rows = _rows_one_by_one(head)
     if count > MAX_HEADER_ROWS:
         raise _RowError("too many header fields", MAX_HEADER_ROWS, status=513)
+    if not plain:
+        rows = _rows_one_by_one(head)
     if len(head) > MAX_HEADER_VALUE or "\0" in head:
         _check_values(first, rows)
     index: dict[str, list[str]] = {}
@@ -236,11 +234,6 @@ def content_length(text: str) -> int:
     return length
 
 
-def _answerable(head: str) -> bool:
-    """Whether a malformed message is a request, and no ACK (section 17: an ACK is never answered)."""
-    return not head[:4].upper().startswith(("SIP/", "ACK "))
-
-
 def _row_of(rows: list[tuple[str, str]], key: str, occurrence: int = 0) -> int:
     """The number, counted from 1, of a header field of that key; 0 if there is none."""
     numbers = [number for number, (name, _) in enumerate(rows, 1) if header_key(name) == key]
@@ -273,10 +266,7 @@ def _row_offset(head: bytes, row: int, column: int) -> int:
 
 def _skip_empty_lines(data: bytes) -> int:
     """Section 7.5: "implementations ... MUST ignore any CRLF appearing before the start-line"."""
-    start = 0
-    while data[start : start + 1] in (b"\r", b"\n"):
-        start += 1
-    return start
+    return len(data) - len(data.lstrip(b"\r\n")) if data[:1] in (b"\r", b"\n") else 0
 
 
 def _find_empty_line(data: bytes | bytearray, start: int) -> tuple[int, int]:
@@ -302,10 +292,11 @@ def header_offset(data: bytes, key: str, column: int) -> int:
     return start + _row_offset(head, _row_of(rows, key), column)
 
 
-def refusal(data: bytes, error: ParseError) -> Response | None:
+def refusal(data: bytes, error: ParseError, *, to_tag: str | None = None) -> Response | None:
     """The response to a request that `parse_message` has refused with `error`; None where none must or can be sent.
 
-    It copies whatever of Via, From, To, Call-ID and CSeq can be found, as it stands: who sent it knows it again.
+    It copies whatever of Via, From, To, Call-ID and CSeq can be found, as it stands: who sent it knows it again. Do
+    not read its typed views: they may be malformed too. `to_tag` is added to a To without a tag.
     """
     if not error.status:
         return None
@@ -319,6 +310,9 @@ def refusal(data: bytes, error: ParseError) -> Response | None:
             continue
         if header_key(found[1]) == "via" or found[1] not in response.headers:
             response.headers.add(found[1], found[2])
+    to = response.headers.get("To")
+    if to is not None and to_tag is not None and ";tag" not in to.lower().replace(" ", ""):
+        response.headers.set("To", f"{to};tag={to_tag}")
     return response if "via" in response.headers else None
 
 

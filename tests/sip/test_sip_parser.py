@@ -166,6 +166,9 @@ def test_a_refusal_repeats_what_it_can_read() -> None:
     assert answer is not None
     assert [name for name, _ in answer.headers] == ["Via", "To", "From", "Call-ID", "CSeq"]
     assert bytes(answer).startswith(b"SIP/2.0 400 Bad Request\r\n")
+    tagged = refusal(data, refused(data), to_tag="x")
+    assert tagged is not None
+    assert tagged.headers.get("To") == "<sip:bob@>;tag=x"
     without_via = data.replace(b"Via: SIP", b"Vie: SIP")
     assert refusal(without_via, refused(without_via)) is None
 
