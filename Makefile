@@ -45,7 +45,8 @@ interop: $(BIN)/.interop ## the tests against real peers; those that are absent 
 soak: $(BIN)/.test ## long seeded runs in virtual time
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
-bench: $(BIN)/.interop ## benchmarks beside the peers, as ratios
+bench: $(BIN)/.base ## benchmarks beside the peers, as ratios
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: $(BIN)/.test ## run each fuzz target for SECONDS (default 60)
