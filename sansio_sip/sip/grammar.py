@@ -68,7 +68,8 @@ UNQUOTABLE = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
 FORBIDDEN_IN_VALUE = re.compile(r"[\r\n\ud800-\udc7f\udd00-\udfff]|(?<!\\)\x00")
 
 # RFC 3261 section 7.3.1: "can be folded onto multiple lines by preceding each extra line with at least one SP or HT"
-FOLD = re.compile(r"[ \t]*+\r?\n[ \t]++")
+# The look-behind lets a run of spaces that ends in no fold be looked at once, not once from each of its spaces.
+FOLD = re.compile(r"(?<![ \t])[ \t]*+\r?\n[ \t]++")
 
 # ---------------------------------------------------------------------------------------------------------- the host
 

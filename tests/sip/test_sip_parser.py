@@ -173,6 +173,41 @@ def test_a_refusal_repeats_what_it_can_read() -> None:
     assert refusal(without_via, refused(without_via)) is None
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        b" \t" * 32_000,
+        b"X-Ph-A: " + b" \t" * 30_000,
+        b"X-Ph-A: " + b" \r\n " * 15_000,
+        b"a" * 60_000,
+        b"a: " * 20_000,
+        b'From: "' + b"\\" * 60_000,
+        b"From: " + b'"a" ' * 15_000,
+        b"From: " + b"a " * 30_000,
+        b"From: <sip:" + b"a" * 60_000,
+        b"From: <sip:" + b"a-" * 30_000,
+        b"From: <sip:" + b"a." * 30_000,
+        b"From: <sip:a@b" + b";a" * 30_000,
+        b"From: <sip:a@b>" + b" ;a = b" * 8_000,
+        b"Via: " + b"SIP/2.0/UDP a," * 4_000,
+        b"Via: SIP/2.0/UDP " + b"a-" * 30_000,
+        b"Via: SIP/2.0/UDP a;a=" + b'"\\"' * 20_000,
+        b"Contact: " + b'<"' * 30_000,
+        b"WWW-Authenticate: Digest " + b"a=b " * 15_000,
+        b"Content-Length: " + b"0" * 60_000,
+        b"CSeq: " + b"0" * 60_000,
+    ],
+    ids=lambda row: repr(row[:24]),
+)
+def test_time_grows_no_faster_than_length(row: bytes) -> None:
+    """At the bound of a datagram, an expression that takes quadratic time would take minutes."""
+    for data in (row, OPTIONS.replace(b"Max-Forwards: 70", row), row + b"\r\n" + OPTIONS):
+        assert judge(data).verdict in ("valid", "invalid")
+        stream = StreamParser()
+        stream.receive(data)
+        assert list(stream.messages()) is not None
+
+
 # ------------------------------------------------------------------------------------------------------------ streams
 
 
