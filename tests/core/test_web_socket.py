@@ -358,6 +358,12 @@ def test_a_message_after_a_long_one_of_another_kind_starts_counting_anew() -> No
     assert [type(output) for output in end.outputs()] == [MessageReceived] * 3
 
 
+def test_the_count_of_fragments_starts_anew_with_each_message() -> None:
+    end = opened_client()
+    end.receive(frame(1, b"x") * 1000, now=NOW)
+    assert [type(output) for output in end.outputs()] == [MessageReceived] * 1000
+
+
 # Ping and close
 
 
@@ -568,6 +574,13 @@ def test_any_cutting_of_a_clients_octets_gives_the_same_outputs(octets: bytes, c
 def test_any_cutting_of_a_servers_octets_gives_the_same_outputs(head: bytes, octets: bytes, cuts: list[int]) -> None:
     whole = run_pieces(server(), [head + octets])
     assert whole == run_pieces(server(), cut(head + octets, cuts))
+
+
+@pytest.mark.parametrize("octets", [frame(1, b"ab\xffcd"), frame(1, b"\xc3", fin=False) + frame(0, b"(")])
+def test_what_is_not_utf_8_is_told_in_the_same_words_however_it_is_cut_up(octets: bytes) -> None:
+    whole = run_pieces(opened_client(), [octets])
+    assert whole == run_pieces(opened_client(), [bytes([octet]) for octet in octets])
+    assert whole[0][-1] == Closed(1007, "text that is not UTF-8")
 
 
 def test_one_octet_at_a_time_gives_the_same_outputs() -> None:

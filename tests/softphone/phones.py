@@ -127,12 +127,13 @@ class Scene:
     def __init__(self, seed: int = 1, *, link: Link | None = None, server: bool = True) -> None:
         self.seed = seed
         self.world = TappedWorld(seed, link=link, names={"pbx.example.com": (PBX,)})
+        self.passwords = dict(USERS)
         self.server = Server(
             context(seed + 1000),
             ServerOptions(
                 domain=DOMAIN,
                 listen=(f"udp://{PBX}:5060", f"tcp://{PBX}:5060", f"ws://{PBX}:8080"),
-                users=USERS,
+                users=self.passwords,
             ),
         )
         self._hosts = 0

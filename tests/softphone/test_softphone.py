@@ -55,6 +55,7 @@ def test_a_call_over_the_server(server: str) -> None:
         "onCallTerminated",
     ]
     assert alice.machine.calls() == bob.machine.calls() == ()
+    assert all("session" not in flow for flow in scene.world.hosts[alice.name].datagrams), "a socket of media is left"
     (hung_up,), (heard,) = alice.events(events.CallTerminated), bob.events(events.CallTerminated)
     assert (hung_up.hangup_info.originator, hung_up.call) == ("local", mine)
     assert (heard.hangup_info.originator, heard.call) == ("remote", theirs)
@@ -130,6 +131,16 @@ def test_a_registration_is_kept_for_a_day() -> None:
     assert registered(alice)
     assert alice.names() == ["onConnectionChange", "onLogin"]
     assert [type(event).__name__ for event in scene.world.outputs("pbx")].count("BindingRemoved") == 0
+
+
+def test_a_registration_that_is_refused_later_is_no_registration() -> None:
+    scene = Scene()
+    (alice,) = scene.logged_in("alice")
+    scene.passwords["alice"] = Secret("changed")
+    scene.wait(600.0)
+    assert not registered(alice)
+    assert alice.machine.is_connected(alice.account)
+    assert alice.names().count("onLoginFailed") == 0
 
 
 def test_logout_ends_calls_and_the_binding() -> None:
@@ -430,6 +441,25 @@ def test_an_invite_and_its_cancel_in_one_segment(busy: bool) -> None:
     scene.wait(40.0)
     assert ends(bob)[before:] == ([] if busy else ["onIncomingCallCanceled"])
     assert len(bob.machine.calls()) == busy
+
+
+def test_an_answer_that_cannot_be_read_ends_the_call_unanswered() -> None:
+    scene = Scene(server=False)
+    alice = scene.phone("alice", None)
+    scene.wait(0.1)
+    alice.call("sip:bob@10.0.0.77")
+    scene.wait(0.1)
+    rows = alice.sent(b"INVITE")[0].decode().partition("\r\n\r\n")[0].split("\r\n")
+    echoed = [row for row in rows if row.startswith(("Via", "From", "To", "Call-ID", "CSeq"))]
+    tagged = [f"{row};tag=9" if row.startswith("To") else row for row in echoed]
+    more = ["Contact: <sip:bob@10.0.0.77>", "Content-Type: application/sdp", "Content-Length: 4", "", "junk"]
+    answer = "\r\n".join(["SIP/2.0 200 OK", *tagged, *more]).encode()
+    assert scene.world.inject(Address("10.0.0.1", 5060), answer, Address("10.0.0.77", 5060))
+    scene.wait(1.0)
+    assert alice.names()[1:] == ["onCalling", "onCallFailed"]
+    (failed,) = alice.events(events.CallFailed)
+    assert (failed.cause, failed.call_info.state) == ("Incompatible SDP", CallState.FAILED)
+    assert [len(alice.sent(method)) for method in (b"ACK", b"BYE")] >= [1, 1]
 
 
 # Loss
