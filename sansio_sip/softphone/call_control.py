@@ -164,11 +164,6 @@ class CallControl:
             if account is None or call.account == account:
                 self._hang_up(call, now)
 
-    def end_all(self, *, now: float) -> None:
-        """Forgets all calls without a word to the peers: there is no time left for it."""
-        for call in list(self._calls.values()):
-            self._end(call, CallEnd(EndKind.FAILED, "system", 408, "Request Timeout"), now)
-
     def send_dtmf(self, call: CallUuid, digits: str, *, now: float) -> None:
         """Queues digits. Raises LocalProtocolError for a bad one, or where none can be sent."""
         self._media.send_dtmf(self._session(call, "send digits"), digits, now=now)

@@ -467,7 +467,8 @@ class Softphone:
 
     def _finish_closing(self, now: float, *, give_up: bool = False) -> None:
         """Closes the flows once nothing is left to say, or at the deadline."""
-        busy = bool(self._calls.all()) or any(
+        # Calls are over for us as soon as they are hung up: it is the user agents that have things left to say.
+        busy = any(
             account.state is not AccountState.IDLE or not account.user_agent.is_idle
             for account in self._accounts.values()
         )
@@ -475,8 +476,6 @@ class Softphone:
             return
         self._closed = True
         self._timers.cancel(Timer.CLOSE)
-        self._calls.end_all(now=now)
-        self._drain_calls(now)
         for account in self._accounts.values():
             account.close(now=now)
             self._drain_account(account, now)
