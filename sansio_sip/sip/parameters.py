@@ -59,13 +59,16 @@ def parse_parameters(text: str, position: int = 0) -> Parameters:
 
 def split_parameters(text: str) -> Parameters:
     """The parameters of a text that has matched the grammar without quotes and spaces: `;name=value;name`."""
-    if ";" not in (only := text[1:]):
-        name, equals, value = only.partition("=")
-        return ((name, value if equals else None),)
-    pairs = [pair.partition("=") for pair in only.split(";", _MAX_PARAMETERS)]
-    if len(pairs) > _MAX_PARAMETERS:
+    name, equals, rest = text[1:].partition("=")
+    if ";" not in rest and ";" not in name:
+        return ((name, rest if equals else None),)
+    rows: list[tuple[str, str | None]] = []
+    for pair in text[1:].split(";"):
+        name, equals, value = pair.partition("=")
+        rows.append((name, value if equals else None))
+    if len(rows) > _MAX_PARAMETERS:
         raise ParseError("too many parameters", status=400)
-    return tuple([(name, value if equals else None) for name, equals, value in pairs])
+    return tuple(rows)
 
 
 def format_parameters(parameters: Parameters) -> str:
