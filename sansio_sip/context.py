@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Protocol, TypeVar
 
 __all__ = [
+    "Audio",
     "Context",
     "DirectOracle",
     "Disclosure",
@@ -64,6 +65,12 @@ class Opaque(bytes):
 
 class Private(bytes):
     """Octets that carry what people say. A trace of signalling alone takes note of their length only."""
+
+    __slots__ = ()
+
+
+class Audio(Private):
+    """Samples, or what a codec made of them, without any header: a trace of signalling keeps none of its octets."""
 
     __slots__ = ()
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from .context import Disclosure, Opaque, Private, Secret
+from .context import Audio, Disclosure, Opaque, Private, Secret
 from .errors import ParseError
 
 __all__ = ["ArrayBuilder", "TraceCodec", "is_opaque", "redact"]
@@ -135,7 +135,8 @@ class TraceCodec:
     def _encode_octets(self, value: bytes, disclosure: Disclosure) -> Any:
         if isinstance(value, Opaque) or disclosure is Disclosure.OPAQUE:
             return {"x": len(value)}
-        if not self._full and _looks_like_rtp(value):
+        # Audio may begin like a packet of RTP, and is none.
+        if not self._full and not isinstance(value, Audio) and _looks_like_rtp(value):
             return {"b": _text(_mask_rtp(value))}
         if not self._full and (isinstance(value, Private) or disclosure is Disclosure.PRIVATE):
             return {"p": len(value)}

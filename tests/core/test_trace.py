@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sansio_sip.context import Context, Disclosure, Opaque, Private, Secret
+from sansio_sip.context import Audio, Context, Disclosure, Opaque, Private, Secret
 from sansio_sip.effects import Address, FlowId, SendDatagram, SendStream
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.softphone.media_plane import DtmfReceived, SessionId
@@ -161,6 +161,7 @@ def test_a_trace_of_signalling_has_no_audio_and_no_digits() -> None:
     assert b"speech" not in json.dumps(codec.encode(packet)).encode()
     assert codec.decode(codec.encode(packet))[:12] == packet[:12]
     assert codec.encode(Private(b"speech")) == {"p": 6}
+    assert codec.encode(Audio(packet)) == {"p": len(packet)}
     assert codec.encode(np.full(4, 7, dtype=np.int16)) == {"array": "int16", "shape": [4]}
     pressed = codec.encode(DtmfReceived(SessionId("s"), "7", 100))
     assert codec.decode(pressed) == DtmfReceived(SessionId("s"), "0", 100)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sansio_sip.context import Context, Disclosure, Private
+from sansio_sip.context import Audio, Context, Disclosure
 
 from . import libopus, pyav_opus
 from .base import Int16
@@ -96,7 +96,7 @@ class OpusEncoder:
     def encode(self, samples: Int16) -> bytes:
         if samples.shape != (FRAME,) or samples.dtype != np.int16:
             raise ValueError(f"a frame of Opus is int16 of shape ({FRAME},), not {samples.dtype} of {samples.shape}")
-        octets = Private(samples.tobytes())
+        octets = Audio(samples.tobytes())
         return self._context.oracle.consult(
             "opus.encode", lambda: self._encode(octets), octets, disclosure=Disclosure.PRIVATE
         )
@@ -104,7 +104,7 @@ class OpusEncoder:
     def _encode(self, octets: bytes) -> bytes:
         if self._backend is None:
             self._backend = _encoder_backend(self._settings)
-        return Private(self._backend.encode(octets))
+        return Audio(self._backend.encode(octets))
 
 
 class OpusDecoder:
@@ -119,26 +119,26 @@ class OpusDecoder:
         self.errors = 0
 
     def decode(self, payload: bytes | None, following: bytes | None = None) -> Int16:
-        if payload is not None and not (0 < len(payload) <= MAX_PAYLOAD and payload_duration(payload)):
-            self.errors += 1
-            payload = None
-        samples = self._consult(payload, following if payload is None else None)
-        if samples is None and payload is not None:
-            self.errors += 1
-            samples = self._consult(None, None)
+        samples = self._consult(payload, None) if payload is not None else None
+        if samples is None:
+            self.errors += payload is not None
+            samples = self._consult(None, following)
         return samples if samples is not None else np.zeros(FRAME, dtype=np.int16)
 
     def _consult(self, payload: bytes | None, following: bytes | None) -> Int16 | None:
-        first = None if payload is None else Private(payload)
-        second = None if following is None else Private(following)
+        first = None if payload is None else Audio(payload)
+        second = None if following is None else Audio(following)
         return self._context.oracle.consult(
             "opus.decode", lambda: self._decode(first, second), first, second, disclosure=Disclosure.PRIVATE
         )
 
     def _decode(self, payload: bytes | None, following: bytes | None) -> Int16 | None:
+        if payload is not None and not (0 < len(payload) <= MAX_PAYLOAD and payload_duration(payload)):
+            return None
         if self._backend is None:
             self._backend = _decoder_backend()
         return self._backend.decode(payload, following)
 
     def duration(self, payload: bytes) -> int:
-        return payload_duration(payload) or FRAME
+        # Through the oracle, for a trace of signalling alone has no octets of the payload to tell it from.
+        return self._context.oracle.consult("opus.duration", lambda: payload_duration(payload) or FRAME, Audio(payload))
