@@ -37,6 +37,7 @@ class Plan:
     link: Link = PERFECT
     sip: str = SIP_UDP
     codec: str = "pcmu"
+    seconds: float = CALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,9 @@ def run_call(plan: Plan, trace: TraceWriter | None = None) -> Outcome:
         media_after = network.world.time - began
     if set_up:
         alice.press(DIGITS)
-        alice.say(tone(ALICE_HZ, CALL))
-        bob.say(tone(BOB_HZ, CALL))
-        network.pass_time(CALL)
+        alice.say(tone(ALICE_HZ, plan.seconds))
+        bob.say(tone(BOB_HZ, plan.seconds))
+        network.pass_time(plan.seconds)
         talked = abs(pitch(bob.everything_heard()) - ALICE_HZ) < 5 and abs(pitch(alice.everything_heard()) - BOB_HZ) < 5
         digits = bob.digits == DIGITS
         first = bob if seed % 4 < 2 else alice

@@ -1,0 +1,80 @@
+"""One seed gives one run, octet for octet, whatever process it runs in; and what was recorded runs again."""
+
+import os
+import subprocess
+import sys
+from hashlib import sha256
+
+import pytest
+from simulation.calls import LOSSY, Plan, run_call
+from simulation.phones import SIP_WS, USERS, build
+
+from sansio_sip.trace import TraceWriter, replay
+from sansio_sip_media.arrays import rebuild_array
+
+# Long enough for the digits, which take 0.17 s each.
+SHORT = 1.5
+
+IN_A_FRESH_PROCESS = """
+from simulation.test_determinism import hashes, WEBRTC_UDP
+print(*hashes(WEBRTC_UDP))
+"""
+
+RTP_UDP = Plan(2, LOSSY, seconds=SHORT)
+WEBRTC_UDP = Plan(3, LOSSY, seconds=SHORT)
+WEBRTC_WS = Plan(1, LOSSY, sip=SIP_WS, seconds=SHORT)
+OPUS = Plan(5, LOSSY, codec="opus", seconds=SHORT)
+
+
+def recorded(plan: Plan, *, full: bool) -> tuple[list[str], str]:
+    """The rows of the trace, and the hash of the world."""
+    lines: list[str] = []
+    outcome = run_call(plan, TraceWriter(lines.append, full=full))
+    assert outcome.good, outcome
+    return lines, outcome.hash
+
+
+def hashes(plan: Plan) -> tuple[str, str]:
+    """Of the trace and of the world."""
+    lines, world = recorded(plan, full=True)
+    return sha256("".join(lines).encode()).hexdigest(), world
+
+
+def run_fresh(hash_seed: str) -> list[str]:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    run = subprocess.run(
+        [sys.executable, "-c", IN_A_FRESH_PROCESS], env=environment, capture_output=True, text=True, check=True
+    )
+    return run.stdout.split()
+
+
+def test_one_seed_gives_one_trace_in_fresh_processes_with_other_hash_seeds() -> None:
+    first, second = run_fresh("1"), run_fresh("271828")
+    assert len(first) == 2
+    assert first == second
+
+
+def test_another_seed_gives_another_run() -> None:
+    assert run_call(RTP_UDP).hash != run_call(Plan(RTP_UDP.seed + 4, LOSSY, seconds=SHORT)).hash
+
+
+def test_recording_changes_nothing() -> None:
+    assert recorded(RTP_UDP, full=True)[1] == run_call(RTP_UDP).hash
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["full", "signalling"])
+@pytest.mark.parametrize("plan", [RTP_UDP, WEBRTC_UDP, WEBRTC_WS, OPUS], ids=["rtp", "webrtc", "web-socket", "opus"])
+def test_a_recorded_call_runs_again_without_a_difference(plan: Plan, full: bool) -> None:
+    lines, _ = recorded(plan, full=full)
+    report = replay(lines, build, array=rebuild_array)
+    assert report.differences == []
+    assert report.different == 0
+    assert report.inputs > 300
+    assert report.identical > 200
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["full", "signalling"])
+def test_no_secret_is_in_a_trace(full: bool) -> None:
+    text = "".join(recorded(WEBRTC_WS, full=full)[0])
+    for password in USERS.values():
+        assert password.reveal() not in text
