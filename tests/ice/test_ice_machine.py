@@ -15,13 +15,16 @@ from sansio_sip_media.ice.check_list import MAX_PAIRS
 from sansio_sip_media.ice.pair import PairState
 from sansio_sip_media.ice.stun import Attribute
 
+BACK = {IceState.CONNECTED, IceState.COMPLETED, IceState.DISCONNECTED}
+"""A second restart goes back to the state of the session that is still in use."""
+
 MAY_FOLLOW = {
     IceState.NEW: {IceState.CHECKING},
-    IceState.CHECKING: {IceState.CONNECTED, IceState.COMPLETED, IceState.FAILED},
-    IceState.CONNECTED: {IceState.COMPLETED, IceState.CHECKING, IceState.FAILED},
+    IceState.CHECKING: {*BACK, IceState.FAILED},
+    IceState.CONNECTED: {*BACK, IceState.CHECKING, IceState.FAILED},
     IceState.COMPLETED: {IceState.DISCONNECTED, IceState.CHECKING, IceState.FAILED},
     IceState.DISCONNECTED: {IceState.COMPLETED, IceState.CHECKING, IceState.FAILED},
-    IceState.FAILED: {IceState.CHECKING},
+    IceState.FAILED: {*BACK, IceState.CHECKING},
 }
 """Of one agent; CHECKING after the later ones is the start of a session after `restart`, or a lost valid pair."""
 

@@ -133,6 +133,8 @@ def message_with(body: bytes, *, header: bytes = HEADER) -> bytes:
         (message_with(struct.pack("!HH4s", Attribute.MESSAGE_INTEGRITY, 4, b"abcd")), "20 octets"),
         (message_with(struct.pack("!HH", Attribute.PRIORITY, 0)), "PRIORITY"),
         (message_with(struct.pack("!HHI", Attribute.ICE_CONTROLLED, 4, 1)), "ICE_CONTROLLED"),
+        (message_with(struct.pack("!HHI", Attribute.ERROR_CODE, 4, 0x0764)), "ERROR_CODE: class"),
+        (message_with(struct.pack("!HHI", Attribute.ERROR_CODE, 4, 0x0464)), "ERROR_CODE: class"),
         (message_with(struct.pack("!HHI", Attribute.FINGERPRINT, 4, 1)), "FINGERPRINT is wrong"),
         (message_with(struct.pack("!HHBBH4s", Attribute.XOR_MAPPED_ADDRESS, 8, 0, 9, 1, b"abcd")), "XOR_MAPPED"),
         (message_with(struct.pack("!HHHH", Attribute.UNKNOWN_ATTRIBUTES, 3, 1, 1)), "UNKNOWN_ATTRIBUTES"),

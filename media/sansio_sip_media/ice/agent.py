@@ -183,6 +183,7 @@ class IceAgent:
         self._drain()
         if self._previous is not None and self._current.selected is None:
             self._current.close()
+            self._set_state(self._previous.state)
         else:
             self._replace_previous(None if self._current.is_failed else self._current)
         self._current = self._new_session(self._current.controlling)

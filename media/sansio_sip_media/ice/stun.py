@@ -14,7 +14,7 @@ This module alone imports aioice, whose transactions and connections are bound t
 import hmac
 import ipaddress
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeAlias, cast
@@ -33,6 +33,7 @@ __all__ = [
     "canonical_address",
     "check_integrity",
     "encode",
+    "integrity_of",
     "is_stun",
     "is_unicast",
     "parse",
@@ -228,26 +229,41 @@ def parse(data: bytes) -> StunMessage:
     )
 
 
-def encode(message: StunMessage, *, key: bytes | None = None, fingerprint: bool = True) -> bytes:
-    """Writes a message; with `key`, adds MESSAGE-INTEGRITY; then the FINGERPRINT."""
+def encode(
+    message: StunMessage,
+    *,
+    key: bytes | None = None,
+    sign: Callable[[bytes], bytes] | None = None,
+    fingerprint: bool = True,
+) -> bytes:
+    """Writes a message; with `key`, or `sign` which stands for `integrity_of` with a key it holds, adds
+    MESSAGE-INTEGRITY; then the FINGERPRINT."""
     body = b"".join(
         _attribute(attribute, _pack(attribute, value, message.transaction_id))
         for attribute, value in message.attributes.items()
         if attribute not in _TRAILING
     )
     data = _header(message, len(body)) + body
-    if key is not None:
-        data += _attribute(Attribute.MESSAGE_INTEGRITY, codec.message_integrity(data, key))
+    if sign is not None:
+        data += _attribute(Attribute.MESSAGE_INTEGRITY, sign(data))
+    elif key is not None:
+        data += _attribute(Attribute.MESSAGE_INTEGRITY, integrity_of(data, key))
     if fingerprint:
         data += _attribute(Attribute.FINGERPRINT, struct.pack("!I", codec.message_fingerprint(data)))
     return _header(message, len(data) - HEADER_OCTETS) + data[HEADER_OCTETS:]
+
+
+def integrity_of(data: bytes, key: bytes) -> bytes:
+    """MESSAGE-INTEGRITY of the octets before it, whatever length their header says (RFC 8489 section 14.5)."""
+    integrity: bytes = codec.message_integrity(data, key)
+    return integrity
 
 
 def check_integrity(message: StunMessage, key: bytes) -> bool:
     """Whether MESSAGE-INTEGRITY is there and right for `key`. Takes the same time wherever it is wrong."""
     if message.integrity is None:
         return False
-    return hmac.compare_digest(message.integrity, codec.message_integrity(message.signed, key))
+    return hmac.compare_digest(message.integrity, integrity_of(message.signed, key))
 
 
 def _header(message: StunMessage, length: int) -> bytes:
@@ -273,6 +289,8 @@ def _unpack(attribute: Attribute, value: bytes, transaction_id: bytes, offset: i
             host, port = unpack(value, transaction_id) if attribute in _XOR_ADDRESSES else unpack(value)
             return Address(host, port)
         result: AttributeValue = unpack(value)
+        if attribute is Attribute.ERROR_CODE and not (3 <= value[2] <= 6 and value[3] <= 99):
+            raise ValueError("class or number out of range")  # RFC 8489 section 14.8
     except (ValueError, struct.error) as error:
         raise ParseError(f"{attribute.name}: {error}", offset=offset) from None
     return result
