@@ -55,9 +55,9 @@ BANNED_NAMES = frozenset({"open", "input", "print", "id", "breakpoint"})
 
 # Layers of the core, lowest first: a module may import its own layer and those below.
 LAYERS = (
-    ("errors", "timers", "effects", "machine", "context", "trace", "trace_codec"),
+    ("errors", "frozen", "timers", "effects", "machine", "context", "trace", "trace_codec"),
     ("sip", "sdp", "dtmf", "auth"),
-    ("web_socket", "connection", "server_url", "tls_identity"),
+    ("web_socket", "connection", "connection_outputs", "server_url", "tls_identity"),
     ("softphone", "server", "simulation"),
 )
 

@@ -8,6 +8,8 @@ RFC 8866 section 5 demands, whatever order they came in. Octets that are not UTF
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sansio_sip.frozen import quick
+
 __all__ = [
     "Attribute",
     "Bandwidth",
@@ -21,6 +23,7 @@ __all__ = [
 _LINE_BREAKING = frozenset("\r\n\0")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Attribute:
     """An `a=` line. `value` is None for a property (`a=rtcp-mux`), "" where nothing follows the colon."""

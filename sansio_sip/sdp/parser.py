@@ -7,7 +7,6 @@ and RFC 5763's own examples do it. A letter that RFC 8866 does not know is not: 
 reject any session description that contains a type letter that it does not understand" (section 5).
 """
 
-from collections.abc import Iterator
 from typing import NoReturn
 
 from sansio_sip.errors import ParseError
@@ -38,59 +37,58 @@ def parse_description(data: bytes) -> SessionDescription:
 
 
 class _Parser:
-    """One pass over the lines. `_offset` is that of the line being read, for errors."""
+    """One pass over the lines. `_index` is that of the line being read, for errors."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._offset = 0
+        self._index = 0
 
     def parse(self) -> SessionDescription:
         if len(self._data) > MAX_OCTETS:
             self._fail(f"SDP of {len(self._data)} octets; the limit is {MAX_OCTETS}")
-        sections = self._sections()
-        session = sections[0]
-        if not session or session[0][1] != "v":
-            self._fail("SDP does not begin with v=", 0)
-        if session[0][2] != "0":
-            self._fail(f"SDP version {session[0][2][:20]!r} is not known", 0)
-        media = tuple(self._media(section) for section in sections[1:])
-        return self._session(session[1:], media)
+        lines = self._lines()
+        starts = self._starts(lines)
+        if lines[0][:2] != "v=":
+            self._fail("SDP does not begin with v=")
+        if lines[0][2:] != "0":
+            self._fail(f"SDP version {lines[0][2:22]!r} is not known")
+        ends = [*starts, len(lines)][1:]
+        media = tuple(self._media(lines, start, end) for start, end in zip(starts, ends, strict=True))
+        return self._session(lines, starts[0] if starts else len(lines), media)
 
-    def _fail(self, reason: str, offset: int | None = None) -> NoReturn:
-        raise ParseError(reason, offset=self._offset if offset is None else offset, status=488)
+    def _fail(self, reason: str, index: int | None = None) -> NoReturn:
+        # Looked for only now: nobody asks where the lines of a good description begin.
+        before = self._data.split(b"\n")[: self._index if index is None else index]
+        raise ParseError(reason, offset=min(sum(len(line) + 1 for line in before), len(self._data)), status=488)
 
-    def _lines(self) -> Iterator[tuple[int, str, str]]:
-        """Yields (offset, letter, value)."""
-        ends = self._data.rstrip(b"\r\n")
-        if ends.count(b"\n") >= MAX_LINES:
-            self._fail(f"SDP of more than {MAX_LINES} lines", 0)
-        position = 0
-        for raw in ends.split(b"\n"):
-            self._offset = position
-            position += len(raw) + 1
-            text = raw.removesuffix(b"\r").decode("utf-8", "surrogateescape")
-            if "\r" in text or "\0" in text:
-                self._fail("CR or NUL inside an SDP line")
-            if text[1:2] != "=":
-                self._fail(f"not a line of SDP: {text[:20]!r}")
-            yield self._offset, text[0], text[2:]
+    def _lines(self) -> list[str]:
+        text = self._data.decode("utf-8", "surrogateescape").rstrip("\r\n").replace("\r\n", "\n")
+        lines = text.split("\n")
+        if len(lines) > MAX_LINES:
+            self._fail(f"SDP of more than {MAX_LINES} lines")
+        if "\r" in text or "\0" in text:
+            index = next(index for index, line in enumerate(lines) if "\r" in line or "\0" in line)
+            self._fail("CR or NUL inside an SDP line", index)
+        return lines
 
-    def _sections(self) -> list[list[tuple[int, str, str]]]:
-        """The lines of the session, then those of each m= line."""
-        sections: list[list[tuple[int, str, str]]] = [[]]
-        for line in self._lines():
-            _, letter, _ = line
+    def _starts(self, lines: list[str]) -> list[int]:
+        """Where the m= lines are; each line's letter is looked at on the way."""
+        starts: list[int] = []
+        allowed, where = _SESSION_LETTERS, "at the session level"
+        for index, line in enumerate(lines):
+            if line[1:2] != "=":
+                self._fail(f"not a line of SDP: {line[:20]!r}", index)
+            letter = line[0]
             if letter == "m":
-                if len(sections) > MAX_MEDIA:
-                    self._fail(f"more than {MAX_MEDIA} m= lines")
-                sections.append([])
-            elif letter not in (_SESSION_LETTERS if len(sections) == 1 else _MEDIA_LETTERS):
-                level = "at the session level" if len(sections) == 1 else "in a media section"
-                self._fail(f"{letter}= is not allowed {level}")
-            sections[-1].append(line)
-        return sections
+                if len(starts) >= MAX_MEDIA:
+                    self._fail(f"more than {MAX_MEDIA} m= lines", index)
+                starts.append(index)
+                allowed, where = _MEDIA_LETTERS, "in a media section"
+            elif letter not in allowed:
+                self._fail(f"{letter}= is not allowed {where}", index)
+        return starts
 
-    def _session(self, lines: list[tuple[int, str, str]], media: tuple[MediaDescription, ...]) -> SessionDescription:
+    def _session(self, lines: list[str], end: int, media: tuple[MediaDescription, ...]) -> SessionDescription:
         once: dict[str, str] = {}
         origin: Origin | None = None
         connection: Connection | None = None
@@ -99,8 +97,12 @@ class _Parser:
         bandwidths: list[Bandwidth] = []
         timings: list[Timing] = []
         attributes: list[Attribute] = []
-        for self._offset, letter, value in lines:
+        for self._index in range(1, end):
+            line = lines[self._index]
+            letter, value = line[0], line[2:]
             match letter:
+                case "a":
+                    attributes.append(self._attribute(value))
                 case "o" if origin is None:
                     origin = self._origin(value)
                 case "c" if connection is None:
@@ -118,17 +120,14 @@ class _Parser:
                         self._fail("r= before any t=")
                     last = timings[-1]
                     timings[-1] = Timing(last.start, last.stop, (*last.repeats, value))
-                case "a":
-                    attributes.append(self._attribute(value))
                 case "s" | "i" | "u" | "z" | "k" if letter not in once:
                     once[letter] = value
                 case _:
                     self._fail(f"a second {letter}= line")
-        self._offset = len(self._data)
         if origin is None:
-            self._fail("no o= line")
+            self._fail("no o= line", len(lines))
         if "s" not in once:
-            self._fail("no s= line")
+            self._fail("no s= line", len(lines))
         return SessionDescription(
             origin=origin,
             media=media,
@@ -145,21 +144,23 @@ class _Parser:
             key=once.get("k"),
         )
 
-    def _media(self, lines: list[tuple[int, str, str]]) -> MediaDescription:
-        self._offset, _, head = lines[0]
-        kind, port, count, protocol, formats = self._media_line(head)
+    def _media(self, lines: list[str], start: int, end: int) -> MediaDescription:
+        self._index = start
+        kind, port, count, protocol, formats = self._media_line(lines[start][2:])
         once: dict[str, str] = {}
         connections: list[Connection] = []
         bandwidths: list[Bandwidth] = []
         attributes: list[Attribute] = []
-        for self._offset, letter, value in lines[1:]:
+        for self._index in range(start + 1, end):
+            line = lines[self._index]
+            letter, value = line[0], line[2:]
             match letter:
+                case "a":
+                    attributes.append(self._attribute(value))
                 case "c":
                     connections.append(self._connection(value))
                 case "b":
                     bandwidths.append(self._bandwidth(value))
-                case "a":
-                    attributes.append(self._attribute(value))
                 case _:
                     if letter in once:
                         self._fail(f"a second {letter}= line in a media section")

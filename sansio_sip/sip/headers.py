@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol, Self, TypeVar
 
 from sansio_sip.errors import ParseError
+from sansio_sip.frozen import quick
 
-from .frozen import quick
 from .grammar import (
     ADDR_SPEC,
     AUTH_BARE,

@@ -11,8 +11,8 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import TypeAlias
 
 from sansio_sip.errors import ParseError
+from sansio_sip.frozen import quick
 
-from .frozen import quick
 from .grammar import BAD_ESCAPE, OTHER_URI, SIP_URI
 from .parameters import Parameters, Parametric, split_parameters, with_parameter, without_parameter
 
