@@ -2,10 +2,11 @@
 
 Theory of operation
 -------------------
-`connect` starts a *round*: each server of the list has its turn, each of its addresses an attempt. A server that fails
-gives `ConnectionFailed`; when all have failed there is a pause (exponential back-off with jitter, RFC 5626 section
-4.5) and the next round. An open flow that breaks gives `ConnectionLost`, a pause, and a round that starts with the
-same server. It goes on so until `close`.
+`connect` starts a *round*: each server of the list has its turn, each of its addresses an attempt. Where a server is
+says `sip.locating` (RFC 3263), for a `sip:` URI its transport as well. A server that fails gives `ConnectionFailed`;
+when all have failed there is a pause (exponential back-off with jitter, RFC 5626 section 4.5) and the next round. An
+open flow that breaks gives `ConnectionLost`, a pause, and a round that starts with the same server. It goes on so until
+`close`.
 
 A server's turn has a deadline that covers name lookup, all addresses, TLS and the WebSocket handshake; the turns of a
 list are cut so that a round in which nobody answers is over within ROUND_TIMEOUT.
@@ -18,11 +19,11 @@ UDP. An account without a server has one UDP flow that nobody pings.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
+from .connection_outputs import ConnectionFailed, ConnectionLost, ConnectionOpened, ConnectionOutput, MessageArrived
 from .context import Context
 from .effects import (
     Address,
@@ -30,7 +31,7 @@ from .effects import (
     FlowId,
     OpenDatagram,
     OpenStream,
-    RecordType,
+    Record,
     Resolve,
     SendDatagram,
     SendStream,
@@ -39,7 +40,8 @@ from .effects import (
 )
 from .errors import LocalProtocolError, ParseError
 from .machine import Outbox
-from .server_url import ServerUrl, is_ip_address
+from .server_url import ServerUrl
+from .sip.locating import MAX_ADDRESSES, Located, Locator, Target
 from .sip.parser import Ping, Pong, StreamFramer
 from .sip.transport import Hop
 from .timers import TimerSet
@@ -47,6 +49,7 @@ from .tls_identity import identity_fault
 from .web_socket import Closed, MessageReceived, Opened, PongReceived, SendData, WebSocketConnection
 
 __all__ = [
+    "MAX_ADDRESSES",
     "ConnectionFailed",
     "ConnectionLost",
     "ConnectionOpened",
@@ -59,8 +62,6 @@ __all__ = [
 
 ROUND_TIMEOUT = 9.0  # seconds for all servers together: a person waits for the verdict
 MAX_TURN, MIN_TURN = 6.0, 1.0  # seconds for one server: three SYNs (0, 1, 3 s) of a lossy network, and one
-
-MAX_ADDRESSES = 4  # of one name: a resolver may answer with hundreds
 
 # RFC 5626 section 4.5, with times for a person who waits rather than for a registrar that was restarted.
 BASE_PAUSE, MAX_PAUSE = 2.0, 30.0
@@ -86,7 +87,7 @@ class ConnectionState(Enum):
     IDLE --connect()--> RESOLVING --resolved--> OPENING --flow_opened--> UPGRADING --Opened--> OPEN
             |              ^  (a name)             ^  |  (a WebSocket)                           |
             +--------------|---(an IP address)-----+  +------- flow_opened (TCP, TLS, UDP) ---->-+
-                           |                       |  next address, next server                  |
+                           |                       |  next address, next server; fail_over       |
                            +--------- WAITING -----+                                             |
                     the pause is over   ^  ^---------- all servers have failed                   |
                                         +------------------------------------------ lost --------+
@@ -109,7 +110,7 @@ TRANSITIONS: Mapping[ConnectionState, frozenset[ConnectionState]] = MappingProxy
         ConnectionState.RESOLVING: _TRYING | _GIVEN_UP,
         ConnectionState.OPENING: _TRYING | _GIVEN_UP | {ConnectionState.UPGRADING, ConnectionState.OPEN},
         ConnectionState.UPGRADING: _TRYING | _GIVEN_UP | {ConnectionState.OPEN},
-        ConnectionState.OPEN: _GIVEN_UP,
+        ConnectionState.OPEN: _TRYING | _GIVEN_UP,
         ConnectionState.WAITING: _TRYING | {ConnectionState.IDLE},
     }
 )
@@ -121,58 +122,6 @@ class Timer(Enum):
     PONG = "pong"
     RETRY = "retry"  # the pause
     TURN = "turn"  # one server
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionOpened:
-    """Messages may be sent. `hop`: the far address (None peer to peer), our own, and the flow."""
-
-    hop: Hop
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLost:
-    """A flow that was open is gone.
-
-    Attributes:
-        code: the WebSocket close code (RFC 6455 section 7.4.1); 1006 where the flow broke, 1000 after `close`.
-        reason: for people.
-        retry_in: seconds to the next attempt; None after `close`.
-    """
-
-    code: int
-    reason: str
-    retry_in: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionFailed:
-    """A server could not be reached. `retry_in`: seconds to the next attempt, 0 where the next server has its turn."""
-
-    reason: str
-    retry_in: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class MessageArrived:
-    """Octets of one message, not parsed yet; keepalives are not among them. `hop.address`: where it came from."""
-
-    data: bytes
-    hop: Hop
-
-
-ConnectionOutput: TypeAlias = (
-    OpenStream
-    | OpenDatagram
-    | SendStream
-    | SendDatagram
-    | CloseFlow
-    | Resolve
-    | ConnectionOpened
-    | ConnectionLost
-    | ConnectionFailed
-    | MessageArrived
-)
 
 
 class SignallingConnection:
@@ -208,7 +157,8 @@ class SignallingConnection:
         self._turn = 0  # index of the server that is tried or in use
         self._failed = 0  # servers that have failed in this round
         self._rounds = 0  # rounds that have failed, or flows that did not last: the exponent of the pause
-        self._addresses: list[Address] = []  # of the server, not tried yet
+        self._targets: list[Target] = []  # places of the server, not tried yet
+        self._locator: Locator | None = None
         self._query = 0
         self._flows = 0
         self._flow: FlowId | None = None
@@ -239,12 +189,34 @@ class SignallingConnection:
                     self._send_stream(output.data)
         self._drop_flow()
         self._timers.clear()
-        self._addresses.clear()
+        self._targets.clear()
         self._failed = self._rounds = 0
         if self.state is not ConnectionState.IDLE:
             self._enter(ConnectionState.IDLE)
         if was_open:
             self._outbox.put(ConnectionLost(1000, "closed on our side", None))
+
+    def fail_over(self, reason: str, *, now: float) -> bool:
+        """Leaves a server that has said it cannot serve for its next address, or for the next server of the list
+        (RFC 3263 section 4.3). Gives ConnectionLost. False where all have had their turn: then nothing changes.
+        """
+        if self.state is not ConnectionState.OPEN:
+            return False
+        if now - self._opened_at >= STABLE:
+            self._failed = 0
+        if not self._targets and self._failed + 1 >= len(self._servers):
+            return False
+        self._drop_flow()
+        self._timers.clear()
+        self._outbox.put(ConnectionLost(1006, reason, 0.0))
+        if self._targets:
+            self._arm_turn(now)
+            self._try_target(now)
+        else:
+            self._failed += 1
+            self._turn = (self._turn + 1) % len(self._servers)
+            self._try_server(now)
+        return True
 
     def send(self, data: bytes, address: Address | None = None, *, now: float) -> None:
         """Sends one message.
@@ -270,17 +242,11 @@ class SignallingConnection:
 
     # Inputs
 
-    def resolved(self, query: int, addresses: tuple[Address, ...], *, now: float) -> None:
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
         """The answer to `Resolve`; one to an earlier question is ignored."""
-        if self.state is not ConnectionState.RESOLVING or query != self._query:
-            return
-        server = self._servers[self._turn]
-        usable = [Address(address.host, server.port) for address in addresses if self._usable(address)]
-        self._addresses = list(dict.fromkeys(usable))[:MAX_ADDRESSES]
-        if self._addresses:
-            self._try_address(now)
-        else:
-            self._server_failed("the name has no address", now)
+        if self.state is ConnectionState.RESOLVING and self._locator is not None:
+            self._locator.resolved(query, records)
+            self._drain_locator(now)
 
     def flow_opened(
         self, flow: FlowId, local: Address, remote: Address | None = None, peer: TlsPeer | None = None, *, now: float
@@ -288,15 +254,15 @@ class SignallingConnection:
         if flow != self._flow or self.state is not ConnectionState.OPENING:
             return
         server = self._server()
-        if server is None or server.scheme == "udp":
-            self._hop = Hop("UDP", self._hop.address if self._hop else None, local, flow)
+        assert self._hop is not None
+        if server is None or not self._hop.reliable:
+            self._hop = Hop("UDP", self._hop.address, local, flow)
             self._opened(now)
             return
-        if server.secure and self._tls_verify and (fault := identity_fault(peer, server)) is not None:
+        if self._hop.secure and self._tls_verify and (fault := identity_fault(peer, server)) is not None:
             self._address_failed(fault, now)
             return
-        assert self._hop is not None
-        self._hop = Hop(server.transport, remote or self._hop.address, local, flow)
+        self._hop = Hop(self._hop.transport, remote or self._hop.address, local, flow)
         if server.web_socket:
             self._enter(ConnectionState.UPGRADING)
             self._web_socket = WebSocketConnection.client(
@@ -346,7 +312,7 @@ class SignallingConnection:
                 case Timer.ATTEMPT:
                     self._address_failed("no answer in time", now)
                 case Timer.TURN:
-                    self._addresses.clear()
+                    self._targets.clear()
                     self._address_failed("no answer in time", now)
                 case Timer.RETRY:
                     self._try_server(now)
@@ -379,30 +345,58 @@ class SignallingConnection:
 
     def _try_server(self, now: float) -> None:
         server = self._server()
-        share = ROUND_TIMEOUT / max(len(self._servers), 1)
-        self._timers.arm(Timer.TURN, now + max(MIN_TURN, min(MAX_TURN, share)))
+        self._arm_turn(now)
         if server is None:
             self._open_datagram(None)
-        elif is_ip_address(server.host):
-            self._addresses = [Address(server.host, server.port)]
-            self._try_address(now)
-        else:
-            self._query += 1
-            self._enter(ConnectionState.RESOLVING)
-            self._outbox.put(Resolve(self._query, server.host, RecordType.ADDRESS))
+            return
+        self._locator = Locator(
+            self._context,
+            server.host,
+            server.port or None,
+            secure=server.scheme == "sips",
+            transport=server.transport or None,
+            transports=("TLS", "TCP", "UDP") if server.is_located else (server.transport,),
+            first_query=self._query + 1,
+        )
+        self._drain_locator(now)
 
-    def _try_address(self, now: float) -> None:
+    def _arm_turn(self, now: float) -> None:
+        share = ROUND_TIMEOUT / max(len(self._servers), 1)
+        self._timers.arm(Timer.TURN, now + max(MIN_TURN, min(MAX_TURN, share)))
+
+    def _drain_locator(self, now: float) -> None:
+        assert self._locator is not None
+        self._query = self._locator.next_query - 1
+        for output in self._locator.outputs():
+            match output:
+                case Resolve():
+                    if self.state is not ConnectionState.RESOLVING:
+                        self._enter(ConnectionState.RESOLVING)
+                    self._outbox.put(output)
+                case Located():
+                    self._locator = None
+                    self._targets = [each for each in output.targets if self._usable(each)]
+                    if self._targets:
+                        self._try_target(now)
+                    else:
+                        self._server_failed(output.reason or "the name has no address", now)
+                case _:
+                    assert_never(output)
+
+    def _try_target(self, now: float) -> None:
         """Gives the next address an equal part of what is left of the server's turn."""
-        server, address = self._servers[self._turn], self._addresses.pop(0)
+        server, target = self._servers[self._turn], self._targets.pop(0)
         deadline = self._timers.deadline(Timer.TURN)
         assert deadline is not None
-        self._timers.arm(Timer.ATTEMPT, now + max(0.0, deadline - now) / (len(self._addresses) + 1))
-        if server.scheme == "udp":
+        self._timers.arm(Timer.ATTEMPT, now + max(0.0, deadline - now) / (len(self._targets) + 1))
+        address = target.address
+        if target.transport == "UDP":
             self._open_datagram(address)
             return
-        flow = self._new_flow(Hop(server.transport, address))
-        policy = TlsPolicy(server.host, self._ca_file, self._tls_verify) if server.secure else None
-        self._outbox.put(OpenStream(flow, address.host, address.port, policy))
+        hop = Hop(target.transport, address)
+        # RFC 5922 section 7.3: the identity asked for is the domain that was looked up, not what the DNS made of it.
+        policy = TlsPolicy(server.host, self._ca_file, self._tls_verify) if hop.secure else None
+        self._outbox.put(OpenStream(self._new_flow(hop), address.host, address.port, policy))
 
     def _open_datagram(self, address: Address | None) -> None:
         bind = self._bind
@@ -421,16 +415,16 @@ class SignallingConnection:
         self._enter(ConnectionState.OPENING)
         return self._flow
 
-    def _usable(self, address: Address) -> bool:
+    def _usable(self, target: Target) -> bool:
         """Whether a flow from where we are bound can reach it: a bound UDP socket is of one family."""
-        if self._servers[self._turn].scheme != "udp" or self._bind.host in ("0.0.0.0", "::"):
+        if target.transport != "UDP" or self._bind.host in ("0.0.0.0", "::"):
             return True
-        return (":" in self._bind.host) == (":" in address.host)
+        return (":" in self._bind.host) == (":" in target.address.host)
 
     def _address_failed(self, reason: str, now: float) -> None:
         self._drop_flow()
-        if self._addresses:
-            self._try_address(now)
+        if self._targets:
+            self._try_target(now)
         else:
             self._server_failed(reason, now)
 
@@ -463,8 +457,6 @@ class SignallingConnection:
     def _opened(self, now: float) -> None:
         assert self._hop is not None
         self._timers.cancel(Timer.ATTEMPT, Timer.TURN)
-        self._addresses.clear()
-        self._failed = 0
         self._enter(ConnectionState.OPEN)
         self._opened_at = now
         self._answers, self._half, self._unanswered = self._web_socket is not None, False, 0
@@ -584,5 +576,6 @@ class SignallingConnection:
             self._outbox.put(CloseFlow(self._flow))
         self._flow = None
         self._hop = None
+        self._locator = None
         self._web_socket = None
         self._framer = None

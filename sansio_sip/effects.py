@@ -14,12 +14,15 @@ __all__ = [
     "Effect",
     "FlowId",
     "Listen",
+    "NaptrRecord",
     "OpenDatagram",
     "OpenStream",
+    "Record",
     "RecordType",
     "Resolve",
     "SendDatagram",
     "SendStream",
+    "SrvRecord",
     "TlsPeer",
     "TlsPolicy",
     "TlsServer",
@@ -81,6 +84,32 @@ class RecordType(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class SrvRecord:
+    """Where a service is (RFC 2782). `target` has no trailing dot; an empty one says that there is no such service."""
+
+    priority: int
+    weight: int
+    port: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class NaptrRecord:
+    """Which services a domain has (RFC 3403 section 4). `replacement` has no trailing dot."""
+
+    order: int
+    preference: int
+    flags: str
+    service: str
+    regexp: str
+    replacement: str
+
+
+Record: TypeAlias = Address | SrvRecord | NaptrRecord
+"""What a look-up gives; the port of an address is 0."""
+
+
+@dataclass(frozen=True, slots=True)
 class OpenStream:
     """Connect a TCP stream, with TLS when `tls` is given. Reported by `flow_opened` or `flow_lost`."""
 
@@ -139,7 +168,8 @@ class CloseFlow:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Look a name up. Reported by `resolved(query, addresses)`; an empty tuple says that there are none."""
+    """Look a name up. Reported by `resolved(query, records)`, records of that kind alone, in the order in which they
+    came; an empty tuple says that there are none, or that nobody could be asked."""
 
     query: int
     name: str

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
-from .effects import Address, FlowId, TlsPeer
+from .effects import Address, FlowId, Record, TlsPeer
 
 __all__ = ["Machine", "Outbox", "RootMachine"]
 
@@ -72,8 +72,8 @@ class RootMachine(Machine[OutputT_co], Protocol[OutputT_co]):
     def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
         """A datagram arrived."""
 
-    def resolved(self, query: int, addresses: tuple[Address, ...], *, now: float) -> None:
-        """The answer to `Resolve`; ports are 0 where the record has none. Empty: not found."""
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        """The answer to `Resolve`. Empty: not found."""
 
     def interfaces_changed(self, addresses: tuple[str, ...], *, now: float) -> None:
         """The IP addresses that this host has now. Given once at the start, and again on each change."""

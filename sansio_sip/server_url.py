@@ -1,4 +1,7 @@
-"""Where a signalling server is: `wss://pbx.example.com/sip`, `tls://pbx.example.com`, `udp://192.0.2.1:5060`."""
+"""Where a signalling server is: `wss://pbx.example.com/sip`, `tls://pbx.example.com`, `udp://192.0.2.1:5060`.
+
+Or `sip:example.com`, `sips:example.com`: then the DNS says where, and by which transport (RFC 3263).
+"""
 
 import re
 from collections.abc import Mapping
@@ -7,6 +10,8 @@ from ipaddress import ip_address
 from types import MappingProxyType
 
 from .errors import ParseError
+from .sip.transport import transport_named
+from .sip.uri import SipUri, parse_uri
 
 __all__ = ["ServerUrl", "is_ip_address"]
 
@@ -26,22 +31,26 @@ class ServerUrl:
     """A parsed server URL; `str()` gives it back.
 
     Attributes:
-        scheme: `wss`, `ws`, `tls`, `tcp` or `udp`.
+        scheme: `wss`, `ws`, `tls`, `tcp`, `udp`; `sip` or `sips` for a URI whose server is to be located.
         host: a name in lower case, or an IP address without brackets.
-        port: the scheme's own where none is written.
+        port: the scheme's own where none is written; 0 for a server to be located.
         target: path and query, for WebSocket only.
+        named: the transport that a `sip:` URI names, as in a Via header; None: to be found.
     """
 
     scheme: str
     host: str
     port: int
     target: str = "/"
+    named: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> "ServerUrl":
         """Raises ParseError, which says what is wrong and where."""
         if len(text) > MAX_LENGTH:
             raise ParseError(f"longer than {MAX_LENGTH} characters", offset=MAX_LENGTH)
+        if text.strip()[:5].lower().startswith(("sip:", "sips:")):
+            return _from_uri(text.strip())
         match = _URL.fullmatch(text.strip())
         if match is None:
             raise ParseError("not a URL of the form scheme://host:port")
@@ -61,8 +70,13 @@ class ServerUrl:
 
     @property
     def transport(self) -> str:
-        """As in a Via header: `WSS`, `WS`, `TLS`, `TCP`, `UDP`."""
-        return self.scheme.upper()
+        """As in a Via header: `WSS`, `WS`, `TLS`, `TCP`, `UDP`; empty where it is to be located."""
+        return (self.named or "") if self.is_located else self.scheme.upper()
+
+    @property
+    def is_located(self) -> bool:
+        """Whether the DNS has to say where the server is (RFC 3263)."""
+        return self.scheme in ("sip", "sips")
 
     @property
     def secure(self) -> bool:
@@ -76,9 +90,11 @@ class ServerUrl:
     def authority(self) -> str:
         """`host` or `host:port`, as in an HTTP Host header: the scheme's own port is left out."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS.get(self.scheme, 0) else f"{host}:{self.port}"
 
     def __str__(self) -> str:
+        if self.is_located:
+            return f"{self.scheme}:{self.authority}{f';transport={self.named.lower()}' if self.named else ''}"
         target = self.target if self.web_socket and self.target != "/" else ""
         return f"{self.scheme}://{self.authority}{target}"
 
@@ -90,6 +106,17 @@ def is_ip_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _from_uri(text: str) -> ServerUrl:
+    uri = parse_uri(text)
+    assert isinstance(uri, SipUri)
+    if uri.user is not None or uri.headers:
+        raise ParseError("a server is given by its host alone: sip:example.com")
+    if any(name.lower() != "transport" for name, _ in uri.parameters):
+        raise ParseError("a server's URI has no parameter but transport")
+    return ServerUrl(uri.scheme, _host(f"[{uri.host}]" if ":" in uri.host else uri.host, 0), uri.port or 0,
+                     named=transport_named(uri))  # fmt: skip
 
 
 def _host(text: str, offset: int) -> str:

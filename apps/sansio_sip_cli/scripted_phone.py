@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from sansio_sip.effects import Address, FlowId, TlsPeer
+from sansio_sip.effects import Address, FlowId, Record, TlsPeer
 from sansio_sip.machine import Outbox
 from sansio_sip.softphone import events
 from sansio_sip.softphone.softphone import Softphone, SoftphoneOutput
@@ -100,8 +100,8 @@ class ScriptedPhone:
         self.phone.receive_datagram(flow, data, source, now=now)
         self._drain(now)
 
-    def resolved(self, query: int, addresses: tuple[Address, ...], *, now: float) -> None:
-        self.phone.resolved(query, addresses, now=now)
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        self.phone.resolved(query, records, now=now)
         self._drain(now)
 
     def handle_timeout(self, *, now: float) -> None:

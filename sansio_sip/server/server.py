@@ -26,6 +26,7 @@ from sansio_sip.effects import (
     Listen,
     OpenDatagram,
     OpenStream,
+    Record,
     Resolve,
     SendDatagram,
     SendStream,
@@ -160,7 +161,7 @@ class Server:
         self._drain(now)
 
     @recorded
-    def resolved(self, query: int, addresses: tuple[Address, ...], *, now: float) -> None:
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
         """A server looks nothing up."""
 
     @recorded

@@ -22,11 +22,15 @@ from sansio_sip.effects import (
     CloseFlow,
     FlowId,
     Listen,
+    NaptrRecord,
     OpenDatagram,
     OpenStream,
+    Record,
+    RecordType,
     Resolve,
     SendDatagram,
     SendStream,
+    SrvRecord,
     TlsPeer,
 )
 from sansio_sip.machine import RootMachine
@@ -111,15 +115,24 @@ class World:
         seed: of every draw of the network. Machines have their own entropy.
         link: of every pair of hosts that `connect` was not told about.
         names: host names for `Resolve`, with their addresses.
+        records: SRV and NAPTR records, by name.
     """
 
-    def __init__(self, seed: int = 0, *, link: Link | None = None, names: Mapping[str, tuple[str, ...]] | None = None):
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        link: Link | None = None,
+        names: Mapping[str, tuple[str, ...]] | None = None,
+        records: Mapping[str, tuple[Record, ...]] | None = None,
+    ) -> None:
         self.time = 0.0
         self.log: list[Logged] = []
         self.hosts: dict[str, Host] = {}
         self._seed = seed
         self._link = link or Link()
         self._names = dict(names or {})
+        self._records = dict(records or {})
         self._links: dict[tuple[str, str], LinkState] = {}
         self._by_address: dict[str, Host] = {}
         self._bound: dict[Address, tuple[Host, FlowId]] = {}
@@ -272,9 +285,13 @@ class World:
                 self._listen(host, listener, bind)
             case CloseFlow(flow):
                 self._close(host, flow)
-            case Resolve(query, name):
+            case Resolve(query, name, RecordType.ADDRESS):
                 addresses = tuple(Address(each, 0) for each in self._names.get(name, ()))
                 self._soon(0.001, host, host.machine.resolved, query, addresses)
+            case Resolve(query, name, kind):
+                wanted = SrvRecord if kind is RecordType.SRV else NaptrRecord
+                rows = tuple(each for each in self._records.get(name, ()) if isinstance(each, wanted))
+                self._soon(0.001, host, host.machine.resolved, query, rows)
             case _:
                 raise AssertionError(effect)
 

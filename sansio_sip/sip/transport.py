@@ -9,9 +9,11 @@ where its responses go.
 from dataclasses import dataclass, replace
 
 from sansio_sip.effects import Address, FlowId
+from sansio_sip.errors import ParseError
 
 from .headers import Via
 from .message import Request
+from .uri import SipUri
 
 __all__ = [
     "DEFAULT_PORTS",
@@ -20,6 +22,7 @@ __all__ = [
     "default_port",
     "mark_source",
     "response_hop",
+    "transport_named",
     "with_top_via",
 ]
 
@@ -103,3 +106,18 @@ def response_hop(request: Request, hop: Hop) -> Hop:
     if any(name.lower() == "rport" for name, _ in via.parameters):
         return hop
     return replace(hop, address=Address(hop.address.host, via.port or default_port(hop.transport)))
+
+
+def transport_named(uri: SipUri) -> str | None:
+    """The transport that a URI names, as in a Via header.
+
+    Raises:
+        ParseError: one that nobody speaks.
+    """
+    text = uri.parameter("transport")
+    if text is None or text == "":
+        return None
+    transport = text.upper()
+    if transport not in ("UDP", "TCP", "TLS"):
+        raise ParseError(f"transport {text!r} is not one of udp, tcp, tls", status=400)
+    return "TLS" if uri.scheme == "sips" and transport == "TCP" else transport

@@ -33,6 +33,7 @@ from sansio_sip.effects import (
     FlowId,
     OpenDatagram,
     OpenStream,
+    Record,
     Resolve,
     SendDatagram,
     SendStream,
@@ -238,8 +239,8 @@ class Account:
         self._connection.receive_datagram(flow, data, source, now=now)
         self._drain(now)
 
-    def resolved(self, query: int, addresses: tuple[Address, ...], *, now: float) -> None:
-        self._connection.resolved(query, addresses, now=now)
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        self._connection.resolved(query, records, now=now)
         self._drain(now)
 
     def handle_timeout(self, *, now: float) -> None:

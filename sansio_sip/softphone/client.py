@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 import sansio_sip
 from sansio_sip.context import Context, Secret
-from sansio_sip.effects import Address, Effect, FlowId, TlsPeer
+from sansio_sip.effects import Address, Effect, FlowId, Record, TlsPeer
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.trace import RecordedOutbox, recorded
 
@@ -383,8 +383,8 @@ class Client:
         self._drain(now)
 
     @recorded
-    def resolved(self, query: int, addresses: tuple[Address, ...], *, now: float) -> None:
-        self._phone.resolved(query, addresses, now=now)
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        self._phone.resolved(query, records, now=now)
         self._drain(now)
 
     @recorded

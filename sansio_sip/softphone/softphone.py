@@ -22,6 +22,7 @@ from sansio_sip.effects import (
     FlowId,
     OpenDatagram,
     OpenStream,
+    Record,
     Resolve,
     SendDatagram,
     SendStream,
@@ -225,6 +226,26 @@ class Softphone:
         self._drain_calls(now)
 
     @recorded
+    def hold(self, call: CallUuid, *, now: float) -> None:
+        """Puts an answered call on hold. Gives CallHeld when the far end has agreed, or HoldFailed.
+
+        Raises:
+            LocalProtocolError: the call was not answered, or hold was asked for already.
+        """
+        self._calls.set_held(call, True, now=now)
+        self._drain_calls(now)
+
+    @recorded
+    def resume(self, call: CallUuid, *, now: float) -> None:
+        """Takes a call back from hold. Gives CallResumed when the far end has agreed, or HoldFailed.
+
+        Raises:
+            LocalProtocolError: the call is not on hold, or that was asked for already.
+        """
+        self._calls.set_held(call, False, now=now)
+        self._drain_calls(now)
+
+    @recorded
     def mute(self, call: CallUuid, *, now: float) -> None:
         """The far end hears silence from now on (reference: mute)."""
         self._calls.set_muted(call, True, now=now)
@@ -344,11 +365,11 @@ class Softphone:
             self._drain_account(account, now)
 
     @recorded
-    def resolved(self, query: int, addresses: tuple[Address, ...], *, now: float) -> None:
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
         name, asked = self._queries.pop(query, (None, 0))
         if name is not None:
             account = self._accounts[name]
-            account.resolved(asked, addresses, now=now)
+            account.resolved(asked, records, now=now)
             self._drain_account(account, now)
 
     @recorded

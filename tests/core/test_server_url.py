@@ -32,7 +32,7 @@ def test_a_url_is_read(text: str, url: ServerUrl) -> None:
         ("", "form"),
         ("pbx.example.com", "form"),
         ("pbx.example.com:5060", "form"),
-        ("sip:alice@example.com", "form"),
+        ("sip:alice@example.com", "host alone"),
         ("http://pbx.example.com", "scheme"),
         ("udp://", "host name"),
         ("udp://:5060", "host name"),

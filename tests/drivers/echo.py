@@ -12,6 +12,7 @@ from sansio_sip.effects import (
     Listen,
     OpenDatagram,
     OpenStream,
+    Record,
     RecordType,
     Resolve,
     SendDatagram,
@@ -51,7 +52,7 @@ class Rang:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    addresses: tuple[Address, ...]
+    records: tuple[Record, ...]
 
 
 Output: TypeAlias = Effect | Opened | Heard | Lost | Rang | Found
@@ -120,8 +121,8 @@ class Echo:
         if flow.startswith("echo"):
             self._outbox.put(SendDatagram(flow, data, source))
 
-    def resolved(self, query: int, addresses: tuple[Address, ...], *, now: float) -> None:
-        self._outbox.put(Found(addresses))
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        self._outbox.put(Found(records))
 
     def interfaces_changed(self, addresses: tuple[str, ...], *, now: float) -> None:
         self.addresses = addresses

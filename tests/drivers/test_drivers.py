@@ -145,8 +145,8 @@ def test_a_name_is_resolved(runtime: Any) -> None:
         async with running(runtime) as (machine, driver, observer):
             driver.feed(machine.resolve, "localhost")
             found = await observer.until(of(Found))
-            assert {address.host for address in found.addresses} & {"127.0.0.1", "::1"}
-            assert all(address.port == 0 for address in found.addresses)
+            assert {address.host for address in found.records} & {"127.0.0.1", "::1"}
+            assert all(address.port == 0 for address in found.records)
 
     runtime.run(main)
 

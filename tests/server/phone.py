@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sansio_sip.context import Context
-from sansio_sip.effects import Address, CloseFlow, FlowId, TlsPeer
+from sansio_sip.effects import Address, CloseFlow, FlowId, Record, TlsPeer
 from sansio_sip.machine import Outbox
 from sansio_sip.sip.call_events import CallAccepted, CallConfirmed, CallEnded, CallId, IncomingCall
 from sansio_sip.sip.uri import SipUri
@@ -77,8 +77,8 @@ class Phone:
         self.account.receive_datagram(flow, data, source, now=now)
         self._drain(now)
 
-    def resolved(self, query: int, addresses: tuple[Address, ...], *, now: float) -> None:
-        self.account.resolved(query, addresses, now=now)
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        self.account.resolved(query, records, now=now)
         self._drain(now)
 
     def interfaces_changed(self, addresses: tuple[str, ...], *, now: float) -> None:

@@ -14,12 +14,14 @@ from sansio_sip.effects import (
     Listen,
     OpenDatagram,
     OpenStream,
+    RecordType,
     Resolve,
     SendDatagram,
     SendStream,
 )
 from sansio_sip_sockets import (
     DRAIN,
+    HANDSHAKE_TIMEOUT,
     WRITE_LIMIT,
     bind_datagram,
     client_tls,
@@ -28,6 +30,7 @@ from sansio_sip_sockets import (
     server_tls,
     tls_peer,
 )
+from sansio_sip_sockets.names import look_up
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -153,7 +156,10 @@ class SocketNetwork:
 
         try:
             tls = server_tls(effect.tls) if effect.tls is not None else None
-            server = await asyncio.start_server(accepted, effect.bind.host, effect.bind.port, ssl=tls)
+            handshake = HANDSHAKE_TIMEOUT if tls is not None else None
+            server = await asyncio.start_server(
+                accepted, effect.bind.host, effect.bind.port, ssl=tls, ssl_handshake_timeout=handshake
+            )
         except (OSError, ssl.SSLError) as error:
             self._driver.feed(machine.flow_lost, listener, describe(error))
             return
@@ -199,6 +205,10 @@ class SocketNetwork:
             task.cancel()  # still connecting
 
     async def _resolve(self, effect: Resolve) -> None:
+        if effect.kind is not RecordType.ADDRESS:
+            records = await self._loop.run_in_executor(None, look_up, effect.name, effect.kind)
+            self._driver.feed(self._driver.machine.resolved, effect.query, records)
+            return
         try:
             found = await self._loop.getaddrinfo(effect.name, None, type=socket.SOCK_DGRAM)
         except OSError:

@@ -15,6 +15,7 @@ from sansio_sip.effects import Address, OpenDatagram, TlsPeer, TlsPolicy, TlsSer
 
 __all__ = [
     "DRAIN",
+    "HANDSHAKE_TIMEOUT",
     "WRITE_LIMIT",
     "bind_datagram",
     "client_tls",
@@ -27,6 +28,9 @@ __all__ = [
 
 # Datagrams read in one go: enough to catch up after a late tick of many calls, few enough to keep timers on time.
 DRAIN = 64
+
+# Seconds for a client to finish the TLS handshake: who opens connections and says nothing shall not fill the table.
+HANDSHAKE_TIMEOUT = 10.0
 
 # What a stream may hold back. A peer that reads nothing for this long is not worth the memory.
 WRITE_LIMIT = 1 << 20

@@ -15,12 +15,14 @@ from sansio_sip.effects import (
     Listen,
     OpenDatagram,
     OpenStream,
+    RecordType,
     Resolve,
     SendDatagram,
     SendStream,
 )
 from sansio_sip_sockets import (
     DRAIN,
+    HANDSHAKE_TIMEOUT,
     WRITE_LIMIT,
     bind_datagram,
     client_tls,
@@ -29,6 +31,7 @@ from sansio_sip_sockets import (
     server_tls,
     tls_peer,
 )
+from sansio_sip_sockets.names import look_up
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -155,6 +158,13 @@ class SocketNetwork:
 
         async def accepted(stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
             nonlocal count
+            if isinstance(stream, trio.SSLStream):
+                try:
+                    with trio.fail_after(HANDSHAKE_TIMEOUT):
+                        await stream.do_handshake()
+                except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.TooSlowError):
+                    await trio.aclose_forcefully(stream)
+                    return
             count += 1
             flow = FlowId(f"{listener}#{count}")
             self._streams[flow] = Outgoing()
@@ -250,6 +260,10 @@ class SocketNetwork:
         return scope
 
     async def _resolve(self, effect: Resolve) -> None:
+        if effect.kind is not RecordType.ADDRESS:
+            records = await trio.to_thread.run_sync(look_up, effect.name, effect.kind, abandon_on_cancel=True)
+            self._driver.feed(self._driver.machine.resolved, effect.query, records)
+            return
         try:
             found = await trio.socket.getaddrinfo(effect.name, None, type=socket.SOCK_DGRAM)
         except OSError:
