@@ -1,5 +1,8 @@
 """The options that every command with an account takes, and what they make of it."""
 
+import math
+import socket
+import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -8,13 +11,37 @@ import click
 from sansio_sip.context import Secret
 from sansio_sip.effects import Address
 from sansio_sip.softphone.media_plane import MediaProfile
-from sansio_sip.softphone.options import AccountOptions
+from sansio_sip.softphone.options import CODECS, AccountOptions
 
-__all__ = ["account_options", "address", "build_account"]
+__all__ = ["SECONDS", "account_options", "address", "build_account"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 MEDIA = {"webrtc": (MediaProfile.WEBRTC,), "rtp": (MediaProfile.RTP,)}
+
+# What AccountOptions calls a thing, and what it is called here.
+OPTION_OF = {"address": "ACCOUNT", "servers": "--server", "expires": "--expires"}
+
+
+class Seconds(click.FloatRange):
+    """A finite number of seconds, 0 or more."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is not a number of seconds", param, ctx)
+        return seconds
+
+    def _describe_range(self) -> str:
+        return ""
+
+
+SECONDS = Seconds()
 
 
 def account_options(command: F) -> F:
@@ -22,22 +49,52 @@ def account_options(command: F) -> F:
     for option in reversed(
         [
             click.argument("account"),
-            click.option("--server", help="wss://, ws:// or udp:// host:port of the server; default: from ACCOUNT."),
-            click.option("--password", envvar="SANSIO_SIP_PASSWORD", default="", help="Or SANSIO_SIP_PASSWORD."),
-            click.option("--username", help="User name for authentication, where it is not that of ACCOUNT."),
-            click.option("--no-register", is_flag=True, help="Do not log in; without --server, peer to peer."),
-            click.option("--listen", metavar="HOST:PORT", help="Local UDP address, peer to peer."),
-            click.option("--codec", default="opus,pcmu,pcma", show_default=True, help="In order of preference."),
-            click.option("--media", type=click.Choice(sorted(MEDIA)), default="webrtc", show_default=True),
+            click.option(
+                "--server",
+                metavar="URL",
+                help="wss://, ws://, tls://, tcp:// or udp:// host:port; default: udp:// to the host of ACCOUNT.",
+            ),
+            click.option(
+                "--password",
+                envvar="SANSIO_SIP_PASSWORD",
+                default="",
+                help="Better in SANSIO_SIP_PASSWORD, where no other user sees it.",
+            ),
+            click.option("--username", metavar="NAME", help="For authentication, where it is not that of ACCOUNT."),
+            click.option("--no-register", is_flag=True, help="Do not log in; without --server, peer to peer over UDP."),
+            click.option("--listen", metavar="HOST:PORT", help="Where we are, peer to peer; default: any free port."),
+            click.option(
+                "--codec", default=",".join(CODECS), metavar="NAMES", show_default=True, help="In order of preference."
+            ),
+            click.option(
+                "--media",
+                type=click.Choice(sorted(MEDIA)),
+                default="webrtc",
+                show_default=True,
+                help="ICE with DTLS-SRTP, or plain RTP, which anybody on the way can hear.",
+            ),
             click.option("--bind", metavar="HOST", help="Local address for media; default: that of signalling."),
-            click.option("--expires", type=int, default=120, show_default=True, help="Seconds of a registration."),
-            click.option("--ca", metavar="FILE", help="PEM file of authorities to trust."),
+            click.option(
+                "--expires",
+                type=int,
+                default=120,
+                metavar="SECONDS",
+                show_default=True,
+                help="How long a registration lasts unless renewed.",
+            ),
+            click.option("--ca", metavar="FILE", help="PEM file of the authorities to trust; default: the system's."),
             click.option("--insecure", is_flag=True, help="Accept any TLS certificate. Warns each time."),
-            click.option("--runtime", type=click.Choice(["asyncio", "trio"]), default="asyncio", show_default=True),
-            click.option("--trace", metavar="FILE", help="Record the run, for `replay`."),
+            click.option(
+                "--runtime",
+                type=click.Choice(["asyncio", "trio"]),
+                default="asyncio",
+                show_default=True,
+                help="The event loop to run on.",
+            ),
+            click.option("--trace", metavar="FILE", help="Record the run for `replay`: no secrets, audio or digits."),
             click.option("--trace-audio", is_flag=True, help="Keep audio and digits in the trace as well."),
-            click.option("--json", "as_json", is_flag=True, help="One JSON object a line."),
-            click.option("-v", "--verbose", is_flag=True),
+            click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output."),
+            click.option("-v", "--verbose", is_flag=True, help="Say what the phone logs, on standard error."),
         ]
     ):
         command = option(command)
@@ -61,28 +118,42 @@ def build_account(
     allow_multiple_incoming: bool = False,
 ) -> AccountOptions:
     """The account that the options describe. Raises click.UsageError, which names option and remedy."""
-    if listen is not None and not no_register:
-        raise click.UsageError("--listen is for peer to peer: give --no-register as well")
+    if listen is not None and (server is not None or not no_register):
+        raise click.UsageError("--listen is for peer to peer: give --no-register as well, and no --server")
     if server is None and not no_register:
         host = account.rpartition("@")[2].partition(";")[0]
         server = f"udp://{host}"
+    codecs = tuple(name.strip().lower() for name in codec.split(","))
+    if unknown := [name for name in codecs if name not in CODECS]:
+        raise click.UsageError(f"--codec has {unknown[0]!r}: give one or more of {','.join(CODECS)}")
+    if len(set(codecs)) < len(codecs):
+        raise click.UsageError(f"--codec is {codec!r}: give each codec once")
+    local = address(listen, "--listen") if listen is not None else Address("0.0.0.0", 0)
     try:
-        return AccountOptions(
+        options = AccountOptions(
             address=account,
             password=Secret(password),
             username=username,
             servers=() if server is None else (server,),
-            bind=address(listen, "--listen") if listen is not None else Address("0.0.0.0", 0),
+            bind=local,
             expires=expires,
             profiles=MEDIA[media],
-            codecs=tuple(name.strip().lower() for name in codec.split(",")),
+            codecs=codecs,
             media_addresses=(bind,) if bind is not None else (),
             allow_multiple_incoming=allow_multiple_incoming,
             ca_file=ca,
             tls_verify=not insecure,
         )
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        field, _, rest = str(error).partition(" ")
+        raise click.UsageError(f"{OPTION_OF.get(field, field)} {rest}") from None
+    if listen is not None:
+        check_local(local, f"--listen is {listen!r}")
+    if bind is not None:
+        check_local(Address(bind, 0), f"--bind is {bind!r}")
+    if ca is not None:
+        check_authorities(ca)
+    return options
 
 
 def address(text: str, option: str) -> Address:
@@ -91,3 +162,24 @@ def address(text: str, option: str) -> Address:
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535 or not host:
         raise click.UsageError(f"{option} is {text!r}: give HOST:PORT, as in 127.0.0.1:5060")
     return Address(host.strip("[]"), int(port))
+
+
+def check_local(local: Address, what: str) -> None:
+    """Whether a UDP socket can be bound there: better said now than when the call is on its way."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in local.host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind(local)
+    except socket.gaierror:
+        raise click.UsageError(f"{what}: give an IP address of this host") from None
+    except OSError as error:
+        remedy = "another port" if local.port else "an IP address of this host"
+        raise click.UsageError(f"{what}: {error.strerror}; give {remedy}") from None
+
+
+def check_authorities(path: str) -> None:
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        raise click.UsageError(f"--ca is {path!r}, which holds no certificate; give a PEM file") from None
+    except OSError as error:
+        raise click.UsageError(f"--ca is {path!r}: {error.strerror}; give a PEM file that exists") from None

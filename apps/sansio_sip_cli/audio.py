@@ -1,5 +1,6 @@
 """Audio files of the command: read whole before anything is sent, written so that they are whole at any moment."""
 
+from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,10 +57,9 @@ class Recorder:
         self._written = 0
         try:
             self._file: BinaryIO = path.open("wb")
+            self.flush()
         except OSError as error:
-            raise UnreadableAudio(f"cannot record to {path}: {error.strerror}; give a path that is writable") from None
-        self._file.write(wav_header(0, rate))
-        self._file.flush()
+            raise UnreadableAudio(f"cannot record to {path}: {error.strerror or error}; give a file") from None
 
     def write(self, samples: Any) -> None:
         self._file.write(np.ascontiguousarray(samples, dtype="<i2").tobytes())
@@ -68,10 +68,9 @@ class Recorder:
             self.flush()
 
     def flush(self) -> None:
-        end = self._file.tell()
         self._file.seek(0)
         self._file.write(wav_header(2 * self.samples, self.rate))
-        self._file.seek(end)
+        self._file.seek(0, SEEK_END)
         self._file.flush()
         self._written = self.samples
 

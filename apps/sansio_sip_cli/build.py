@@ -16,7 +16,6 @@ from sansio_sip.softphone.softphone import Softphone
 from sansio_sip.trace import ReplayReport, TraceWriter, replay
 from sansio_sip_media.arrays import rebuild_array
 from sansio_sip_media.engine import MediaEngine
-from sansio_sip_media.openssl_crypto import OpenSslCrypto
 
 __all__ = ["Recording", "build_phone", "build_server", "replay_file"]
 
@@ -54,6 +53,8 @@ def build_phone(
     seed: int | None = None,
 ) -> Softphone:
     """A phone with OpenSSL, libsrtp and libopus under it."""
+    from sansio_sip_media.openssl_crypto import OpenSslCrypto  # here, so that a replay does without these libraries
+
     options = options or SoftphoneOptions()
     context = _context(recording, name, "softphone", {"options": options}, seed)
     return Softphone(context, MediaEngine(context, OpenSslCrypto()), options)

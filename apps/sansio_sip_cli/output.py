@@ -2,8 +2,9 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any
 
 from sansio_sip.softphone import events
 from sansio_sip.softphone.call_info import CallInfo, CallUuid
@@ -58,14 +59,20 @@ class CallReport:
 
 @dataclass(slots=True)
 class Reporter:
-    """Takes every event of a phone. `who` stands at the head of each line where several phones share a terminal."""
+    """Takes every event of a phone and prints it on standard output.
+
+    Attributes:
+        who: stands at the head of each line where several phones share a terminal.
+        reader_gone: nobody reads standard output any more; `on_reader_gone` was told so.
+    """
 
     as_json: bool = False
     verbose: bool = False
     who: str = ""
-    stream: TextIO = field(default_factory=lambda: sys.stdout)
     origin: float | None = None
     calls: dict[CallUuid, CallReport] = field(default_factory=dict)
+    reader_gone: bool = False
+    on_reader_gone: Callable[[], object] = lambda: None
 
     def event(self, event: Any, now: float) -> None:
         """Keeps account of an event, and prints it unless it is of no interest."""
@@ -85,20 +92,31 @@ class Reporter:
         """A line of the timeline."""
         if not self.as_json:
             who = f"{self.who:<6} " if self.who else ""
-            print(f"{self._since(now):8.3f}  {who}{text}", file=self.stream, flush=True)
+            self._print(f"{self._since(now):8.3f}  {who}{text}")
 
     def row(self, row: dict[str, Any]) -> None:
         """A line of JSON; `who` is among its keys where there are several phones."""
         if self.as_json:
             extra = {"who": self.who} if self.who else {}
-            print(json.dumps({**row, **extra}, ensure_ascii=False), file=self.stream, flush=True)
+            self._print(json.dumps({**row, **extra}, ensure_ascii=False))
 
     def summary(self, exit_status: int, now: float) -> None:
         """The last line: the exit status and what each call came to."""
         calls = [call.as_dict() for call in self.calls.values()]
         self.row({"t": self._since(now), "event": "summary", "exit": exit_status, "calls": calls})
         for call in calls:
-            self.say(_call_words(call), now)
+            for line in _call_lines(call):
+                self.say(line, now)
+
+    def _print(self, line: str) -> None:
+        if self.reader_gone:
+            return
+        try:
+            print(line, flush=True)
+        except BrokenPipeError:
+            # The call is not cut off in the middle of a word: whoever runs the phone has it part.
+            self.reader_gone = True
+            self.on_reader_gone()
 
     def _since(self, now: float) -> float:
         if self.origin is None:
@@ -159,13 +177,16 @@ def _words(event: Any) -> str:
             return str(event.name)
 
 
-def _call_words(call: dict[str, Any]) -> str:
+def _call_lines(call: dict[str, Any]) -> list[str]:
+    """Three lines that fit a terminal of 80 columns."""
+    direction = call["direction"].lower()
     if not call["packets_sent"]:
-        return f"{call['direction'].lower()} call: {call['state']}, {call['reason']} ({call['code']})"
-    score = "" if call["mos"] is None else f", MOS {call['mos']:.2f}"
+        return [f"{direction} call: {call['state']}, {call['reason']} ({call['code']})"]
     rtt = "" if call["rtt_ms"] is None else f", round trip {call['rtt_ms']} ms"
-    return (
-        f"{call['direction'].lower()} call: {call['duration_s']:.1f} s of {call['codec']} over {call['media']}; "
-        f"packets {call['packets_sent']} sent, {call['packets_received']} received, {call['lost']} lost; "
-        f"jitter {call['jitter_ms']} ms{rtt}{score}"
-    )
+    score = "" if call["mos"] is None else f", MOS {call['mos']:.2f}"
+    media = "plain RTP" if call["media"] == "none" else call["media"]
+    return [
+        f"{direction} call: {call['duration_s']:.1f} s of {call['codec']} over {media}",
+        f"packets {call['packets_sent']} sent, {call['packets_received']} received, {call['lost']} lost",
+        f"jitter {call['jitter_ms']} ms{rtt}{score}",
+    ]

@@ -11,13 +11,15 @@ from sansio_sip.errors import ParseError
 from sansio_sip.sdp.parser import parse_description
 from sansio_sip.sip.verdict import judge
 
+from .exit_status import DONE, FAILED
+
 __all__ = ["parse"]
 
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE|-]...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
-def parse(files: tuple[str, ...], as_json: bool) -> None:
+def parse(files: tuple[str, ...], as_json: bool) -> int:
     """Judge one SIP message a FILE, or SDP where its name ends in .sdp; `-` and nothing: standard input."""
     everything = True
     for name in files or ("-",):
@@ -34,7 +36,7 @@ def parse(files: tuple[str, ...], as_json: bool) -> None:
             print(f"{name}: valid {row['kind']}")
         else:
             print(f"{name}: invalid {row['status'] or 'drop'} {row['reason']} (offset {row['offset']})")
-    sys.exit(0 if everything else 1)
+    return DONE if everything else FAILED
 
 
 def _judge_sip(data: bytes) -> dict[str, Any]:

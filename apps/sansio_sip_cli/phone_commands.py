@@ -1,34 +1,43 @@
 """`register`, `call` and `answer`: one account, one plan."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from sansio_sip.dtmf.rfc4733 import check_digits
+from sansio_sip.errors import LocalProtocolError
+from sansio_sip.softphone.call import checked_headers, target_uri
 from sansio_sip.softphone.options import AccountOptions
 
-from .account import account_options, build_account
+from .account import SECONDS, account_options, build_account
+from .answer_plan import AnswerPlan
 from .audio import Recorder, load
 from .build import Recording, build_phone
+from .call_plan import CallPlan
 from .output import Reporter
-from .plans import AnswerPlan, CallPlan, RegisterPlan
+from .register_plan import RegisterPlan
 from .runner import run_phone
 from .runtimes import choose
 from .scripted_phone import Plan, ScriptedPhone
 
 __all__ = ["answer", "call", "register"]
 
-SECONDS = click.FloatRange(min=0)
-
 
 @click.command()
 @account_options
 @click.option("--for", "stay", type=SECONDS, default=0.0, show_default=True, help="Seconds to stay registered.")
-def register(stay: float, **options: Any) -> None:
-    """Log ACCOUNT in, stay for a while, log out."""
-    account, rest = _account(options)
-    _run(RegisterPlan(account, stay=stay), rest)
+def register(stay: float, **options: Any) -> int:
+    """Log ACCOUNT in, stay for a while, log out.
+
+    ACCOUNT is a SIP address, such as sip:alice@example.com.
+    """
+    run = Run.of(options)
+    if not run.registers:
+        raise click.UsageError("--no-register leaves nothing to do: leave it out")
+    return run.perform(RegisterPlan(run.account, stay=stay))
 
 
 @click.command()
@@ -38,8 +47,15 @@ def register(stay: float, **options: Any) -> None:
 @click.option("--record", type=Path, metavar="WAV", help="Write what is heard.")
 @click.option("--dtmf", default="", metavar="DIGITS", help="Keys to press first, such as 123#; a comma waits 2 s.")
 @click.option("--duration", type=SECONDS, metavar="SECONDS", help="Hang up this long after the answer.")
-@click.option("--header", "headers", multiple=True, metavar="NAME: VALUE", help="An X-PH-... header; repeatable.")
-@click.option("--ring-timeout", type=SECONDS, default=60.0, show_default=True, metavar="SECONDS")
+@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="An X-PH-... header; repeatable.")
+@click.option(
+    "--ring-timeout",
+    type=SECONDS,
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up when nobody has answered by then.",
+)
 def call(
     target: str,
     play: Path | None,
@@ -49,19 +65,32 @@ def call(
     headers: tuple[str, ...],
     ring_timeout: float,
     **options: Any,
-) -> None:
-    """Have ACCOUNT call TARGET: a SIP URI, a number, or a name at the account's domain."""
-    account, rest = _account(options)
+) -> int:
+    """Have ACCOUNT call TARGET: a SIP URI, a number, or a name at the account's domain.
+
+    ACCOUNT is a SIP address, such as sip:alice@example.com.
+    """
+    run = Run.of(options)
     extra = {}
     for header in headers:
-        name, colon, value = header.partition(":")
-        if not colon or not name.strip().lower().startswith("x-ph-"):
-            raise click.UsageError(f"--header is {header!r}: give 'X-PH-Name: value'")
+        name, _, value = header.partition(":")
         extra[name.strip()] = value.strip()
+    try:
+        checked_headers(extra)
+    except LocalProtocolError:
+        raise click.UsageError(f"--header is {header!r}: give 'X-PH-Name: value'") from None
+    try:
+        check_digits(dtmf)
+    except LocalProtocolError as error:
+        raise click.UsageError(f"--dtmf is {dtmf!r}: {error}") from None
+    try:
+        target_uri(target, run.account.uri().host, by_address=not run.account.servers)
+    except LocalProtocolError as error:
+        raise click.UsageError(f"TARGET: {error}") from None
     plan = CallPlan(
-        account,
+        run.account,
         target,
-        register=not rest["no_register"],
+        register=run.registers,
         clip=load(play) if play is not None else None,
         recorder=Recorder(record) if record is not None else None,
         digits=dtmf,
@@ -69,7 +98,7 @@ def call(
         extra_headers=extra,
         ring_timeout=ring_timeout,
     )
-    _run(plan, rest)
+    return run.perform(plan)
 
 
 @click.command()
@@ -79,7 +108,9 @@ def call(
 @click.option("--echo", is_flag=True, help="Say what is heard.")
 @click.option("--silence", is_flag=True, help="Say nothing; the default.")
 @click.option("--record", type=Path, metavar="WAV", help="Write what is heard; a second call goes to NAME-2.")
-@click.option("--ring", type=SECONDS, default=0.0, show_default=True, metavar="SECONDS", help="Ring before answering.")
+@click.option(
+    "--ring", type=SECONDS, default=0.0, show_default=True, metavar="SECONDS", help="Ring so long before answering."
+)
 @click.option("--reject", is_flag=True, help="Refuse (486).")
 @click.option("--ignore", is_flag=True, help="Let it ring at the caller, do nothing here.")
 @click.option("--duration", type=SECONDS, metavar="SECONDS", help="Hang up this long after the answer.")
@@ -94,13 +125,16 @@ def answer(
     ignore: bool,
     duration: float | None,
     **options: Any,
-) -> None:
-    """Have ACCOUNT take calls."""
+) -> int:
+    """Have ACCOUNT take calls.
+
+    ACCOUNT is a SIP address, such as sip:alice@example.com.
+    """
     if sum((play is not None, echo, silence)) > 1:
         raise click.UsageError("--play, --echo and --silence exclude each other: give one")
     if reject and ignore:
         raise click.UsageError("--reject and --ignore exclude each other: give one")
-    account, rest = _account(options, allow_multiple_incoming=calls > 1)
+    run = Run.of(options, allow_multiple_incoming=calls > 1)
     if record is not None:
         Recorder(record).close()  # a path that cannot be written is said before any packet leaves
 
@@ -109,8 +143,8 @@ def answer(
         return Recorder(record if number == 1 else record.with_name(f"{record.stem}-{number}{record.suffix}"))
 
     plan = AnswerPlan(
-        account,
-        register=not rest["no_register"],
+        run.account,
+        register=run.registers,
         calls=calls,
         clip=load(play) if play is not None else None,
         echo=echo,
@@ -120,31 +154,40 @@ def answer(
         ignore=ignore,
         duration=duration,
     )
-    _run(plan, rest)
+    return run.perform(plan)
 
 
-def _account(
-    options: dict[str, Any], *, allow_multiple_incoming: bool = False
-) -> tuple[AccountOptions, dict[str, Any]]:
-    """The account that the options describe, and the options that are about the run."""
-    run = {name: options.pop(name) for name in ("runtime", "trace", "trace_audio", "as_json", "verbose")}
-    run["no_register"] = options["no_register"]
-    run["insecure"] = options["insecure"]
-    return build_account(**options, allow_multiple_incoming=allow_multiple_incoming), run
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the options say of the account, and of the run."""
 
+    account: AccountOptions
+    registers: bool
+    runtime: str
+    trace: str | None
+    trace_audio: bool
+    as_json: bool
+    verbose: bool
 
-def _run(plan: Plan, options: dict[str, Any]) -> None:
-    runtime = choose(options["runtime"])
-    if options["insecure"]:
-        print("sansio-sip: --insecure: anybody can pretend to be this server", file=sys.stderr)
-    if options["trace_audio"] and options["trace"] is None:
-        raise click.UsageError("--trace-audio needs a trace: give --trace FILE as well")
-    trace = options["trace"]
-    recording = Recording(Path(trace), full=options["trace_audio"]) if trace is not None else None
-    try:
-        phone = ScriptedPhone(build_phone(recording=recording), plan)
-        sys.exit(run_phone(runtime, phone, Reporter(as_json=options["as_json"], verbose=options["verbose"])))
-    finally:
-        plan.end()
-        if recording is not None:
-            recording.close()
+    @classmethod
+    def of(cls, options: dict[str, Any], *, allow_multiple_incoming: bool = False) -> "Run":
+        """Takes the options apart. Raises click.UsageError."""
+        run = {name: options.pop(name) for name in ("runtime", "trace", "trace_audio", "as_json", "verbose")}
+        if run["trace_audio"] and run["trace"] is None:
+            raise click.UsageError("--trace-audio needs a trace: give --trace FILE as well")
+        account = build_account(**options, allow_multiple_incoming=allow_multiple_incoming)
+        return cls(account, not options["no_register"], **run)
+
+    def perform(self, plan: Plan) -> int:
+        """Carries the plan out. Returns the exit status."""
+        runtime = choose(self.runtime)
+        if not self.account.tls_verify:
+            print("sansio-sip: --insecure: anybody can pretend to be this server", file=sys.stderr)
+        recording = Recording(Path(self.trace), full=self.trace_audio) if self.trace is not None else None
+        try:
+            phone = ScriptedPhone(build_phone(recording=recording), plan)
+            return run_phone(runtime, phone, Reporter(as_json=self.as_json, verbose=self.verbose))
+        finally:
+            plan.end()
+            if recording is not None:
+                recording.close()

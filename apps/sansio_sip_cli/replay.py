@@ -1,7 +1,6 @@
 """`replay`: runs a recorded trace again and says whether every output is the same."""
 
 import json
-import sys
 from pathlib import Path
 
 import click
@@ -9,6 +8,7 @@ import click
 from sansio_sip.errors import ParseError
 
 from .build import replay_file
+from .exit_status import DONE, FAILED
 
 __all__ = ["replay"]
 
@@ -16,7 +16,7 @@ __all__ = ["replay"]
 @click.command()
 @click.argument("trace", type=Path)
 @click.option("--json", "as_json", is_flag=True, help="The report as a JSON object.")
-def replay(trace: Path, as_json: bool) -> None:
+def replay(trace: Path, as_json: bool) -> int:
     """Run TRACE again, without network and without crypto. Exit status 1 where an output differs."""
     try:
         report = replay_file(trace)
@@ -38,4 +38,4 @@ def replay(trace: Path, as_json: bool) -> None:
         print(f"{report.inputs} inputs: {counts}, {report.different} different")
         for difference in report.differences:
             print(f"  {difference}")
-    sys.exit(1 if report.different else 0)
+    return FAILED if report.different else DONE

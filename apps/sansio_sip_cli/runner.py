@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from .exit_status import FAILED, INTERRUPTED
 from .output import Reporter
 from .runtimes import Runtime
 from .scripted_phone import Finished, ScriptedPhone
@@ -23,6 +24,7 @@ class Running:
         self.outcome: Finished | None = None
         self._runtime = runtime
         self._on_event = on_event
+        self.interrupted = False
 
     def deliver(self, event: Any) -> None:
         if isinstance(event, Finished):
@@ -32,13 +34,16 @@ class Running:
         self._on_event(event, self._runtime.now())
 
     def interrupt(self) -> None:
+        """Has the phone part politely; asked again, leaves at once."""
+        if self.interrupted:
+            self.driver.finish()
+        self.interrupted = True
         self.driver.feed(self.phone.interrupt)
 
     async def finished(self) -> Finished:
         """Waits for the end of the plan. Raises what went wrong in the machines."""
         await self.driver.finished()
-        assert self.outcome is not None
-        return self.outcome
+        return self.outcome or Finished(INTERRUPTED)
 
 
 @asynccontextmanager
@@ -57,11 +62,16 @@ def run_phone(runtime: Runtime, phone: ScriptedPhone, reporter: Reporter) -> int
 
     async def main() -> Finished:
         async with started(runtime, phone, reporter.event) as running, runtime.interrupts(running.interrupt):
+            reporter.on_reader_gone = running.interrupt
+            if reporter.reader_gone:
+                running.interrupt()
             outcome = await running.finished()
             reporter.summary(outcome.exit_status, runtime.now())
             return outcome
 
     outcome = runtime.run(main)
+    if reporter.reader_gone:
+        return FAILED
     if outcome.error:
         print(f"sansio-sip: {outcome.error}", file=sys.stderr)
     return outcome.exit_status

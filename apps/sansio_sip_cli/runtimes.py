@@ -36,10 +36,13 @@ class Runtime(Protocol):
     ) -> AbstractAsyncContextManager[Any]: ...
 
     def interrupts(self, callback: Callable[[], object]) -> AbstractAsyncContextManager[None]:
-        """Calls back on SIGINT and SIGTERM for the length of the block."""
+        """Calls back on SIGINT, SIGTERM and a closed terminal for the length of the block."""
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+def _signals() -> tuple[signal.Signals, ...]:
+    # Under nohup, who closes the terminal wants the run to go on.
+    hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return (signal.SIGINT, signal.SIGTERM, *hang_up)
 
 
 class _Asyncio:
@@ -64,12 +67,13 @@ class _Asyncio:
     @asynccontextmanager
     async def interrupts(self, callback: Callable[[], object]) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        for number in SIGNALS:
+        signals = _signals()
+        for number in signals:
             loop.add_signal_handler(number, callback)
         try:
             yield
         finally:
-            for number in SIGNALS:
+            for number in signals:
                 loop.remove_signal_handler(number)
 
 
@@ -103,7 +107,7 @@ class _Trio:
         import trio
 
         async def listen() -> None:
-            with trio.open_signal_receiver(*SIGNALS) as arrived:
+            with trio.open_signal_receiver(*_signals()) as arrived:
                 async for _ in arrived:
                     callback()
 

@@ -11,10 +11,14 @@ from sansio_sip.context import Secret
 from sansio_sip.server import ServerOptions
 from sansio_sip.server.events import BindingAdded, BindingRemoved, ServerFailed, ServerListening
 
+from .account import address
 from .build import Recording, build_server
+from .exit_status import BAD_USAGE, DONE
 from .runtimes import choose
 
 __all__ = ["serve"]
+
+DEFAULT = "ws://127.0.0.1:5080"
 
 
 @click.command()
@@ -23,7 +27,9 @@ __all__ = ["serve"]
 @click.option("--tcp", multiple=True, metavar="HOST:PORT", help="Listen on TCP.")
 @click.option("--domain", default="localhost", show_default=True, help="Of the users' addresses.")
 @click.option("--user", "users", multiple=True, metavar="NAME:PASSWORD", help="A user; repeatable.")
-@click.option("--runtime", type=click.Choice(["asyncio", "trio"]), default="asyncio", show_default=True)
+@click.option(
+    "--runtime", type=click.Choice(["asyncio", "trio"]), default="asyncio", show_default=True, help="Event loop."
+)
 @click.option("--trace", type=Path, metavar="FILE", help="Record the run, for `replay`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def serve(
@@ -35,21 +41,24 @@ def serve(
     runtime: str,
     trace: Path | None,
     as_json: bool,
-) -> None:
-    """Run a registrar and proxy, by default on ws://127.0.0.1:5080. Ctrl-C stops it."""
-    listen = (
-        *(f"ws://{address}" for address in ws),
-        *(f"udp://{address}" for address in udp),
-        *(f"tcp://{address}" for address in tcp),
-    ) or ("ws://127.0.0.1:5080",)
+) -> int:
+    """Run a registrar and proxy, by default on ws://127.0.0.1:5080. Ctrl-C stops it.
+
+    Each user logs in with NAME and PASSWORD and has the address sip:NAME@DOMAIN.
+    """
+    listen = tuple(
+        f"{scheme}://{address(text, f'--{scheme}')}"
+        for scheme, texts in (("ws", ws), ("udp", udp), ("tcp", tcp))
+        for text in texts
+    )
     known = {}
     for user in users:
         name, colon, password = user.partition(":")
         if not colon or not name:
-            raise click.UsageError("--user needs NAME:PASSWORD")
+            raise click.UsageError(f"--user is {name!r}: give NAME:PASSWORD")
         known[name] = Secret(password)
     try:
-        options = ServerOptions(domain=domain, listen=listen, users=known)
+        options = ServerOptions(domain=domain, listen=listen or (DEFAULT,), users=known)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     loop = choose(runtime)
@@ -85,7 +94,8 @@ def serve(
     if failures:
         first = failures[0]
         print(f"sansio-sip: cannot listen at {first.url}: {first.reason}; choose another port", file=sys.stderr)
-        sys.exit(1)
+        return BAD_USAGE
+    return DONE
 
 
 def _words(event: Any) -> str:
