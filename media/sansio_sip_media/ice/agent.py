@@ -181,12 +181,15 @@ class IceAgent:
         """Draws new credentials. The pair in use stays until the new session has selected one."""
         self._require_open("restart")
         self._drain()
-        if self._previous is not None and self._current.selected is None:
-            self._current.close()
+        current = self._current
+        if not current.is_started:
+            current.close()
+        elif self._previous is not None and current.selected is None:
+            current.close()
             self._set_state(self._previous.state)
         else:
-            self._replace_previous(None if self._current.is_failed else self._current)
-        self._current = self._new_session(self._current.controlling)
+            self._replace_previous(None if current.is_failed else current)
+        self._current = self._new_session(current.controlling)
 
     def abandon_restart(self, *, now: float) -> None:
         """Goes back to the session before `restart`: its offer was refused."""
