@@ -2,10 +2,10 @@
 
 Theory of operation
 -------------------
-Each URL of the options is one listener: a UDP socket, or a TCP port whose streams carry SIP plainly (RFC 3261 section
-18.3) or in a WebSocket (RFC 7118). What comes out is whole messages with the hop that they came on, and word of each
-stream that has ended. A device that has registered a TCP port of its own is connected to when it is called (`towards`).
-Malformed messages are answered here where the RFC asks for it, and counted.
+Each URL of the options is one listener: a UDP socket, or a TCP port, with TLS or without, whose streams carry SIP
+plainly (RFC 3261 section 18.3) or in a WebSocket (RFC 7118). What comes out is whole messages with the hop that they
+came on, and word of each stream that has ended. A device that has registered a TCP port of its own is connected to when
+it is called (`towards`). Malformed messages are answered here where the RFC asks for it, and counted.
 """
 
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ from sansio_sip.effects import (
     OpenStream,
     SendDatagram,
     SendStream,
+    TlsServer,
 )
 from sansio_sip.errors import ParseError
 from sansio_sip.machine import Outbox
@@ -128,7 +129,8 @@ class FlowTable:
             if url.transport == "UDP":
                 self._outbox.put(OpenDatagram(flow, url.bind))
             else:
-                self._outbox.put(Listen(flow, url.bind))
+                tls = TlsServer(self._options.certificate_file, self._options.key_file) if url.secure else None
+                self._outbox.put(Listen(flow, url.bind, tls))
 
     def close(self, *, now: float) -> None:
         """Closes all streams and listeners. Gives FlowEnded for each stream."""
@@ -211,7 +213,7 @@ class FlowTable:
             return
         hop = Hop(row.url.transport, remote, local, flow)
         carrier: StreamFramer | WebSocketConnection
-        if row.url.transport == "WS":
+        if row.url.web_socket:
             carrier = WebSocketConnection.server(self._context, now=now)
         else:
             carrier = StreamFramer()

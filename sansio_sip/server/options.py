@@ -11,26 +11,36 @@ from sansio_sip.sip.digest import ALGORITHMS
 
 __all__ = ["ListenUrl", "ServerOptions"]
 
-_LISTEN = re.compile(r"(udp|tcp|ws)://(\[[0-9A-Fa-f:.]+\]|[0-9.]+|localhost):(\d{1,5})/?", re.IGNORECASE)
+_LISTEN = re.compile(r"(udp|tcp|tls|wss|ws)://(\[[0-9A-Fa-f:.]+\]|[0-9.]+|localhost):(\d{1,5})/?", re.IGNORECASE)
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]+\]?")
 
 
 @dataclass(frozen=True, slots=True)
 class ListenUrl:
-    """Where to listen: `transport` is "UDP", "TCP" or "WS"."""
+    """Where to listen: `transport` is "UDP", "TCP", "TLS", "WS" or "WSS"."""
 
     transport: str
     bind: Address
 
     @classmethod
     def parse(cls, text: str) -> "ListenUrl":
-        """Raises ValueError where `text` is no `udp://`, `tcp://` or `ws://` with an IP address and a port."""
+        """Raises ValueError where `text` is no URL of one of these transports with an IP address and a port."""
         found = _LISTEN.fullmatch(text)
         if found is None or int(found[3]) > 65535:
-            raise ValueError(f"listen holds {text!r}: allowed are udp://, tcp:// and ws:// with IP address and port")
+            raise ValueError(
+                f"listen holds {text!r}: allowed are udp://, tcp://, tls://, ws://, wss:// with IP address and port"
+            )
         host = found[2].strip("[]").lower()
         host = "127.0.0.1" if host == "localhost" else str(ip_address(host))
         return cls(found[1].upper(), Address(host, int(found[3])))
+
+    @property
+    def secure(self) -> bool:
+        return self.transport in ("TLS", "WSS")
+
+    @property
+    def web_socket(self) -> bool:
+        return self.transport in ("WS", "WSS")
 
     def at(self, address: Address) -> str:
         """The URL with the address that the listener really has."""
@@ -43,7 +53,8 @@ class ServerOptions:
 
     Attributes:
         domain: the host part of its users' addresses. Its own IP addresses stand for it as well.
-        listen: URLs `udp://`, `tcp://` or `ws://` of IP address and port; port 0: any free one.
+        listen: URLs `udp://`, `tcp://`, `tls://`, `ws://` or `wss://` of IP address and port; port 0: any free one.
+        certificate_file, key_file: PEM files of what `tls://` and `wss://` show; read by the driver.
         users: password of each user, by user name.
         authenticate_calls: ask users of the domain for their password at each request that begins something, not at
             REGISTER alone. Who comes from another domain is not asked: anybody may call our users.
@@ -58,6 +69,8 @@ class ServerOptions:
 
     domain: str = "localhost"
     listen: tuple[str, ...] = ("udp://127.0.0.1:5060",)
+    certificate_file: str = ""
+    key_file: str = ""
     users: Mapping[str, Secret] = field(default_factory=dict)
     authenticate_calls: bool = True
     digest_algorithms: tuple[str, ...] = ("MD5", "SHA-256")
@@ -73,7 +86,8 @@ class ServerOptions:
             raise ValueError(f"domain is {self.domain!r}: allowed is a host name or IP address")
         if not self.listen:
             raise ValueError("listen is empty: allowed are one or more URLs, udp://127.0.0.1:5060 for one")
-        self.listen_urls()
+        if any(url.secure for url in self.listen_urls()) and not (self.certificate_file and self.key_file):
+            raise ValueError("certificate_file and key_file are missing: tls:// and wss:// need both, in PEM")
         if not self.digest_algorithms or any(name not in ALGORITHMS for name in self.digest_algorithms):
             allowed = ", ".join(ALGORITHMS)
             raise ValueError(f"digest_algorithms is {self.digest_algorithms!r}: allowed are one or more of {allowed}")

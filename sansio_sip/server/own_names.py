@@ -69,7 +69,9 @@ class OwnNames:
     def route_uri(self, hop: Hop, user: str) -> SipUri:
         """The URI for our Record-Route towards the far end of a hop."""
         address = self.local(hop)
-        transport = () if hop.transport == "UDP" else (("transport", hop.transport.lower()),)
+        # RFC 7118 section 5.2.4: `ws` stands for both kinds of WebSocket.
+        name = "ws" if hop.transport == "WSS" else hop.transport.lower()
+        transport = () if hop.transport == "UDP" else (("transport", name),)
         return SipUri(address.host, user, port=address.port, parameters=(*transport, ("lr", None)))
 
     def with_local(self, hop: Hop) -> Hop:

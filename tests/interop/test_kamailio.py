@@ -24,13 +24,20 @@ def heard(recording: Path, said: str) -> bool:
         ("udp", "rtp", "trio"),
         ("udp", "webrtc", "asyncio"),
         ("tcp", "webrtc", "asyncio"),
+        ("tls", "webrtc", "asyncio"),
+        ("tls", "webrtc", "trio"),
+        ("wss", "webrtc", "asyncio"),
+        ("wss", "webrtc", "trio"),
     ],
 )
 def test_two_phones_register_talk_and_part(tmp_path: Path, transport: str, media: str, runtime: str) -> None:
     pcap = tmp_path / "call.pcap"
     (tmp_path / "kamailio").mkdir()
-    with kamailio(tmp_path / "kamailio") as peer, capture(pcap, "udp or tcp"):
+    secure = transport in ("tls", "wss")
+    with kamailio(tmp_path / "kamailio", tls=secure) as peer, capture(pcap, "udp or tcp"):
         options = ["--server", peer.server(transport), "--media", media, "--runtime", runtime]
+        if secure:
+            options += ["--ca", str(tmp_path / "kamailio" / "cert.pem")]
         with sansio_sip(
             "answer",
             f"sip:bob@{peer.domain}",
@@ -69,7 +76,10 @@ def test_two_phones_register_talk_and_part(tmp_path: Path, transport: str, media
     assert bob.event("onIncomingCall")["extraHeaders"] == {"X-PH-Order": "42"}
     counts, bad = malformed(pcap, ws_port=peer.ws_port, encrypted=media == "webrtc")
     assert not bad, bad
-    assert counts["websocket && sip" if transport == "ws" else "sip && !websocket"] >= 10
+    if secure:
+        assert counts["websocket && sip"] == counts["sip && !websocket"] == 0
+    else:
+        assert counts["websocket && sip" if transport == "ws" else "sip && !websocket"] >= 10
     assert media == "rtp" or counts["stun"] >= 4
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from server.bench import DOMAIN, Bench, Device, make_options
 
 from sansio_sip.context import Context, Entropy
-from sansio_sip.effects import Address, CloseFlow, FlowId, Listen, OpenDatagram, OpenStream, SendDatagram
+from sansio_sip.effects import Address, CloseFlow, FlowId, Listen, OpenDatagram, OpenStream, SendDatagram, TlsServer
 from sansio_sip.server import Server, ServerFailed, ServerListening, ServerOptions
 from sansio_sip.server.events import BindingAdded, BindingRemoved
 from sansio_sip.trace import TraceWriter, replay
@@ -28,7 +28,7 @@ def build(kind: str, options: Any, context: Context) -> Server:
     [
         {"domain": "exa mple"},
         {"listen": ()},
-        {"listen": ("tls://127.0.0.1:5061",)},
+        {"listen": ("sctp://127.0.0.1:5061",)},
         {"listen": ("udp://example.com:5060",)},
         {"listen": ("udp://127.0.0.1:65536",)},
         {"listen": ("udp://127.0.0.1",)},
@@ -43,6 +43,21 @@ def build(kind: str, options: Any, context: Context) -> Server:
 def test_a_bad_option_is_refused_with_its_name(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"(?s)(domain|listen|digest_algorithms|expires|max_streams).*allowed"):
         make_options(**change)
+
+
+@pytest.mark.parametrize("transport", ["tls", "wss"])
+def test_tls_needs_a_certificate_and_its_key(transport: str) -> None:
+    listen = (f"{transport}://127.0.0.1:0",)
+    for files in ({}, {"certificate_file": "c.pem"}, {"key_file": "k.pem"}):
+        with pytest.raises(ValueError, match=r"certificate_file and key_file"):
+            ServerOptions(listen=listen, **files)
+    server = Server(
+        Context(Entropy(random.Random(1))), ServerOptions(listen=listen, certificate_file="c.pem", key_file="k.pem")
+    )
+    flow = FlowId(f"{transport}0")
+    assert list(server.outputs()) == [Listen(flow, Address("127.0.0.1", 0), TlsServer("c.pem", "k.pem"))]
+    server.flow_opened(flow, Address("127.0.0.1", 5061), now=0.0)
+    assert list(server.outputs()) == [ServerListening(f"{transport}://127.0.0.1:5061")]
 
 
 def test_events_say_what_they_are() -> None:

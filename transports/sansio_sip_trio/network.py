@@ -175,9 +175,9 @@ class SocketNetwork:
 
         with scope:
             try:
+                tls = server_tls(effect.tls) if effect.tls is not None else None  # first: no socket is left if it fails
                 listeners: list[Any] = list(await trio.open_tcp_listeners(effect.bind.port, host=effect.bind.host))
-                if effect.tls is not None:
-                    tls = server_tls(effect.tls)
+                if tls is not None:
                     listeners = [trio.SSLListener(each, tls) for each in listeners]
             except (OSError, ssl.SSLError) as error:
                 self._driver.feed(machine.flow_lost, listener, describe(error))
