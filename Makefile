@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_DIR ?= demo
 
-.PHONY: help demo test lint types interop soak bench fuzz clean
+.PHONY: help demo test lint types interop soak bench fuzz docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -52,6 +52,10 @@ bench: $(BIN)/.base ## benchmarks beside the peers, as ratios
 fuzz: $(BIN)/.test ## run each fuzz target for SECONDS (default 60)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	for target in fuzz/fuzz_*.py; do $(BIN)/python $$target -max_total_time=$(or $(SECONDS),60) || exit 1; done
+
+docs: $(BIN)/.base ## build the documentation into site/, strictly
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet
 
 clean: ## remove what the targets above have made
 	rm -rf $(VENV) $(DEMO_DIR) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
