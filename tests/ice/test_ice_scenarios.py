@@ -356,13 +356,27 @@ def test_ice_16_restart_after_failure_connects_again() -> None:
     pair.start()
     pair.network.run(100)
     assert [agent.state for agent in pair.agents] == [IceState.FAILED] * 2
-    with pytest.raises(LocalProtocolError, match="call restart"):
-        pair.tell(0)
+    pair.tell(0)
+    assert pair.alice.state is IceState.FAILED, "the same description again cannot help"
     pair.network.passes = lambda *_: True
     for agent in pair.agents:
         agent.restart(now=100)
     pair.start()
     assert pair.connect()
+
+
+def test_ice_16_a_peer_that_restarts_unasked_is_followed() -> None:
+    pair = Pair()
+    pair.start()
+    assert pair.connect()
+    ours = (pair.alice.local_ufrag, pair.alice.local_pwd)
+    pair.bob.restart(now=pair.network.now)
+    pair.tell(1)
+    pair.alice.restart(keep_credentials=True, now=pair.network.now)
+    assert (pair.alice.local_ufrag, pair.alice.local_pwd) == ours
+    pair.tell(0)
+    assert pair.connect()
+    assert [len(node.said(PairSelected)) for node in pair.nodes] == [2, 2]
 
 
 def test_new_credentials_need_a_restart() -> None:

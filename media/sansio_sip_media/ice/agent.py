@@ -142,15 +142,13 @@ class IceAgent:
     ) -> None:
         """Takes the peer's description and begins to check.
 
-        Given again with the same credentials, adds candidates that are new. With `trickle`, failure is not declared
-        before `end_of_remote_candidates`. Raises `LocalProtocolError` when closed, or for other credentials than
-        before without `restart`.
+        Given again with the same credentials, adds candidates that are new; after failure, does nothing. With
+        `trickle`, failure is not declared before `end_of_remote_candidates`. Raises `LocalProtocolError` when closed,
+        or for other credentials than before without `restart`.
         """
         self._require_open("take a description")
         if self.needs_restart(ufrag, pwd):
             raise LocalProtocolError("cannot take new credentials: checks have begun with others; call restart first")
-        if self._current.is_failed:
-            raise LocalProtocolError("cannot take a description: the session has failed; call restart first")
         if not self._current.is_started:
             self._current.start(ufrag, pwd, lite=lite, now=now)
         if not self._current.is_failed:
@@ -177,8 +175,12 @@ class IceAgent:
         self._current.set_controlling(controlling, now=now)
         self._drain()
 
-    def restart(self, *, now: float) -> None:
-        """Draws new credentials. The pair in use stays until the new session has selected one."""
+    def restart(self, *, keep_credentials: bool = False, now: float) -> None:
+        """Draws new credentials. The pair in use stays until the new session has selected one.
+
+        `keep_credentials`: ours stay; for a peer that changed its own where no restart was offered, and so has no
+        other ones of ours (RFC 8839 section 4.4.1.1.1 forbids it, yet gateways do it on any re-INVITE).
+        """
         self._require_open("restart")
         self._drain()
         current = self._current
@@ -189,7 +191,8 @@ class IceAgent:
             self._set_state(self._previous.state)
         else:
             self._replace_previous(None if current.is_failed else current)
-        self._current = self._new_session(current.controlling)
+        kept = (current.local_ufrag, current.local_pwd) if keep_credentials else None
+        self._current = self._new_session(current.controlling, kept)
 
     def abandon_restart(self, *, now: float) -> None:
         """Goes back to the session before `restart`: its offer was refused."""
@@ -300,8 +303,15 @@ class IceAgent:
             self.state = state
             self._outbox.put(StateChanged(state))
 
-    def _new_session(self, controlling: bool) -> IceSession:
-        return IceSession(self._context, self._locals, self._counters, controlling=controlling, lite=self._lite)
+    def _new_session(self, controlling: bool, credentials: tuple[str, str] | None = None) -> IceSession:
+        return IceSession(
+            self._context,
+            self._locals,
+            self._counters,
+            controlling=controlling,
+            lite=self._lite,
+            credentials=credentials,
+        )
 
     def _require_open(self, what: str) -> None:
         if self.state is IceState.CLOSED:

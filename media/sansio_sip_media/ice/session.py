@@ -73,7 +73,14 @@ class IceSession:
     """A session of an `IceAgent`, which shares its local candidates and counters. Outputs as those of the agent."""
 
     def __init__(
-        self, context: Context, locals_: LocalCandidates, counters: Counter[str], *, controlling: bool, lite: bool
+        self,
+        context: Context,
+        locals_: LocalCandidates,
+        counters: Counter[str],
+        *,
+        controlling: bool,
+        lite: bool,
+        credentials: tuple[str, str] | None = None,
     ) -> None:
         self._context = context
         self._locals = locals_
@@ -81,8 +88,7 @@ class IceSession:
         self.lite = lite
         self.controlling = controlling and not lite
         self._tie_breaker = context.entropy.ice_tie_breaker()
-        self.local_ufrag = context.entropy.ice_ufrag()
-        self.local_pwd = context.entropy.ice_pwd()
+        self.local_ufrag, self.local_pwd = credentials or (context.entropy.ice_ufrag(), context.entropy.ice_pwd())
         self.remote_ufrag = ""
         self.remote_pwd = ""
         self._remote_lite = False
@@ -175,7 +181,8 @@ class IceSession:
                     pair.remote = candidate  # was peer-reflexive: RFC 8838 section 11 keeps the pair
                     pair.set_role(self.controlling)
         if self.is_started:
-            self._settle()
+            if self._last_check_at is None:
+                self._pairs.settle()
             for check in self._early.take(self.remote_ufrag):
                 base = self._locals.base_of(check.flow)
                 if base is not None:
@@ -188,7 +195,8 @@ class IceSession:
         for remote in self._remotes.all():
             self._pairs.add(local, remote)
         if self.is_started:
-            self._settle()
+            if self._last_check_at is None:
+                self._pairs.settle()
             self._run(now)
 
     def set_controlling(self, controlling: bool, *, now: float) -> None:
@@ -568,10 +576,6 @@ class IceSession:
             indication = binding.indication(self._context.entropy.stun_transaction_id())
             self._send(self._selected.local.flow, indication, self._selected.remote.address)
             self._timers.arm(Timer.KEEPALIVE, now + KEEPALIVE)
-
-    def _settle(self) -> None:
-        if self._last_check_at is None:
-            self._pairs.settle()
 
     def _set_role(self, controlling: bool) -> None:
         self.controlling = controlling
