@@ -1,5 +1,10 @@
 """Reading and writing SIP and SDP, beside sipmessage and aiortc's SDP."""
 
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import sipmessage
@@ -71,7 +76,11 @@ def invite(body: bytes) -> bytes:
     head = OK.replace("SIP/2.0 200 OK", "INVITE sip:bob@example.com SIP/2.0", 1).replace(
         "Content-Length: 0", f"Content-Type: application/sdp\nContent-Length: {len(body)}"
     )
-    return head.replace("\n", "\r\n").encode() + body
+    return _octets(head) + body
+
+
+def _octets(text: str) -> bytes:
+    return text.replace("\n", "\r\n").encode()
 
 
 def typed(data: bytes) -> tuple[Any, ...]:
@@ -129,30 +138,51 @@ def build_by_sipmessage() -> bytes:
     return bytes(request)
 
 
+NODE_PACKAGES = ("jssip@3", "sip.js@0.21")
+
+
+def js_rows(messages: list[tuple[str, bytes]], ours: list[float]) -> list[Row]:
+    """The parsers of JsSIP and SIP.js; none where there is no node, or no npm registry."""
+    if shutil.which("npm") is None:
+        print("JsSIP and SIP.js are left out: there is no npm")
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        install = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", *NODE_PACKAGES]
+        if subprocess.run(install, cwd=folder, check=False, capture_output=True).returncode:
+            print(f"JsSIP and SIP.js are left out: npm could not install {', '.join(NODE_PACKAGES)}")
+            return []
+        question = {"messages": [data.decode() for _, data in messages], "modules": f"{folder}/node_modules"}
+        script = Path(__file__).with_name("js_parsers.mjs")
+        answer = subprocess.run(
+            ["node", str(script)], input=json.dumps(question), text=True, check=True, capture_output=True
+        )
+    return [
+        Row(f"typed parse, {what}", peer, mine, theirs)
+        for peer, times in json.loads(answer.stdout).items()
+        for (what, _), mine, theirs in zip(messages, ours, times, strict=True)
+    ]
+
+
 def run() -> list[Row]:
     body = offer()
-    rows = []
-    for name, text in (("REGISTER", REGISTER), ("200 OK", OK)):
-        data = text.replace("\n", "\r\n").encode()
-        rows.append(
-            compare(
-                f"typed parse, {name} of {len(data)} octets",
-                "sipmessage",
-                lambda data=data: typed(data),
-                lambda data=data: typed_by_sipmessage(data),
-                0.4,
-            )
-        )
-    data = invite(body)
-    rows.append(
+    messages = []
+    for name, data in (
+        ("REGISTER", _octets(REGISTER)),
+        ("200 OK", _octets(OK)),
+        ("INVITE with WebRTC SDP", invite(body)),
+    ):
+        messages.append((f"{name} of {len(data)} octets", data))
+    rows = [
         compare(
-            f"typed parse, INVITE with WebRTC SDP of {len(data)} octets",
+            f"typed parse, {what}",
             "sipmessage",
-            lambda: typed(data),
-            lambda: typed_by_sipmessage(data),
+            lambda data=data: typed(data),
+            lambda data=data: typed_by_sipmessage(data),
             0.4,
         )
-    )
+        for what, data in messages
+    ]
+    rows += js_rows(messages, [row.ours for row in rows])
     rows.append(compare("build an INVITE from typed values", "sipmessage", build, build_by_sipmessage, 0.5))
     text = body.decode()
     rows.append(
