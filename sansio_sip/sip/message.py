@@ -12,6 +12,7 @@ from sansio_sip.errors import ParseError
 
 from .grammar import CALL_ID, FORBIDDEN_IN_VALUE, HEADER_NAME
 from .headers import (
+    HEADER_KEYS,
     Challenge,
     Credentials,
     CSeq,
@@ -181,9 +182,10 @@ class Headers:
 
 
 def _checked(name: str, value: str) -> str:
-    if HEADER_NAME.fullmatch(name) is None:
+    # Both first questions are cheap and settle nearly every case.
+    if name not in HEADER_KEYS and HEADER_NAME.fullmatch(name) is None:
         raise ValueError(f"not a header name: {name!r}")
-    if FORBIDDEN_IN_VALUE.search(value) is not None:
+    if not value.isprintable() and FORBIDDEN_IN_VALUE.search(value) is not None:
         raise ValueError(f"header {name} cannot hold CR, LF or NUL")
     return value.strip(" \t")
 
@@ -477,7 +479,7 @@ class Message:
         """The message as it goes on the wire. Content-Length always tells the length of the body, in the place where
         the header stood, or as the last one."""
         start = self.start_line()
-        if FORBIDDEN_IN_VALUE.search(start) is not None:
+        if not start.isprintable() and FORBIDDEN_IN_VALUE.search(start) is not None:
             raise ValueError("the start line cannot hold CR, LF or NUL")
         lines = [start]
         length = len(self.body)
