@@ -18,12 +18,12 @@ Framing is the flow's own: WebSocket messages, Content-Length on TCP and TLS (`s
 UDP. An account without a server has one UDP flow that nobody pings.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import Enum
-from types import MappingProxyType
 from typing import assert_never
 
 from .connection_outputs import ConnectionFailed, ConnectionLost, ConnectionOpened, ConnectionOutput, MessageArrived
+from .connection_state import TRANSITIONS, ConnectionState
 from .context import Context
 from .effects import (
     Address,
@@ -50,6 +50,7 @@ from .web_socket import Closed, MessageReceived, Opened, PongReceived, SendData,
 
 __all__ = [
     "MAX_ADDRESSES",
+    "TRANSITIONS",
     "ConnectionFailed",
     "ConnectionLost",
     "ConnectionOpened",
@@ -79,43 +80,6 @@ ANY_ADDRESS = Address("0.0.0.0", 0)
 NOWHERE = Address("192.0.2.1", 5060)
 
 
-class ConnectionState(Enum):
-    """What the flow is doing.
-
-            +------------------------- close() from any state ---------------------------+
-            v                                                                            |
-    IDLE --connect()--> RESOLVING --resolved--> OPENING --flow_opened--> UPGRADING --Opened--> OPEN
-            |              ^  (a name)             ^  |  (a WebSocket)                           |
-            +--------------|---(an IP address)-----+  +------- flow_opened (TCP, TLS, UDP) ---->-+
-                           |                       |  next address, next server; fail_over       |
-                           +--------- WAITING -----+                                             |
-                    the pause is over   ^  ^---------- all servers have failed                   |
-                                        +------------------------------------------ lost --------+
-    """
-
-    IDLE = "idle"
-    RESOLVING = "resolving"
-    OPENING = "opening"
-    UPGRADING = "upgrading"
-    OPEN = "open"
-    WAITING = "waiting"
-
-
-_TRYING = frozenset({ConnectionState.RESOLVING, ConnectionState.OPENING})
-_GIVEN_UP = frozenset({ConnectionState.WAITING, ConnectionState.IDLE})
-
-TRANSITIONS: Mapping[ConnectionState, frozenset[ConnectionState]] = MappingProxyType(
-    {
-        ConnectionState.IDLE: _TRYING,
-        ConnectionState.RESOLVING: _TRYING | _GIVEN_UP,
-        ConnectionState.OPENING: _TRYING | _GIVEN_UP | {ConnectionState.UPGRADING, ConnectionState.OPEN},
-        ConnectionState.UPGRADING: _TRYING | _GIVEN_UP | {ConnectionState.OPEN},
-        ConnectionState.OPEN: _TRYING | _GIVEN_UP,
-        ConnectionState.WAITING: _TRYING | {ConnectionState.IDLE},
-    }
-)
-
-
 class Timer(Enum):
     ATTEMPT = "attempt"  # one address
     KEEPALIVE = "keepalive"
@@ -131,6 +95,7 @@ class SignallingConnection:
         name: first part of the names of its flows.
         servers: in order of preference; empty: one UDP flow without a far end.
         bind: local address of a UDP flow.
+        pause: seconds, base-time and max-time of RFC 5626 section 4.5, between rounds.
         ca_file: PEM file with the authorities to trust; None: the system's.
         tls_verify: False accepts any certificate.
     """
@@ -142,6 +107,7 @@ class SignallingConnection:
         servers: tuple[ServerUrl, ...],
         *,
         bind: Address = ANY_ADDRESS,
+        pause: tuple[float, float] = (BASE_PAUSE, MAX_PAUSE),
         ca_file: str | None = None,
         tls_verify: bool = True,
     ) -> None:
@@ -150,11 +116,13 @@ class SignallingConnection:
         self._name = name
         self._servers = servers
         self._bind = bind
+        self._base_pause, self._max_pause = pause
         self._ca_file = ca_file
         self._tls_verify = tls_verify
         self._outbox: Outbox[ConnectionOutput] = Outbox()
         self._timers: TimerSet[Timer] = TimerSet()
         self._turn = 0  # index of the server that is tried or in use
+        self._moved: ServerUrl | None = None  # the server that another has sent us to
         self._failed = 0  # servers that have failed in this round
         self._rounds = 0  # rounds that have failed, or flows that did not last: the exponent of the pause
         self._targets: list[Target] = []  # places of the server, not tried yet
@@ -190,6 +158,7 @@ class SignallingConnection:
         self._drop_flow()
         self._timers.clear()
         self._targets.clear()
+        self._moved = None
         self._failed = self._rounds = 0
         if self.state is not ConnectionState.IDLE:
             self._enter(ConnectionState.IDLE)
@@ -204,7 +173,8 @@ class SignallingConnection:
             return False
         if now - self._opened_at >= STABLE:
             self._failed = 0
-        if not self._targets and self._failed + 1 >= len(self._servers):
+        moved, self._moved = self._moved, None
+        if not self._targets and moved is None and self._failed + 1 >= len(self._servers):
             return False
         self._drop_flow()
         self._timers.clear()
@@ -213,10 +183,24 @@ class SignallingConnection:
             self._arm_turn(now)
             self._try_target(now)
         else:
-            self._failed += 1
-            self._turn = (self._turn + 1) % len(self._servers)
+            if moved is None:
+                self._failed += 1
+                self._turn = (self._turn + 1) % len(self._servers)
             self._try_server(now)
         return True
+
+    def move(self, server: ServerUrl, reason: str, *, now: float) -> None:
+        """Leaves the server for another, as it has asked us to (301, 302), and comes back to the list when that fails.
+        Gives ConnectionLost where a flow was open."""
+        was_open = self.state is ConnectionState.OPEN
+        self._drop_flow()
+        self._timers.clear()
+        self._targets.clear()
+        self._failed = 0
+        self._moved = server
+        if was_open:
+            self._outbox.put(ConnectionLost(1000, reason, 0.0))
+        self._try_server(now)
 
     def send(self, data: bytes, address: Address | None = None, *, now: float) -> None:
         """Sends one message.
@@ -341,7 +325,7 @@ class SignallingConnection:
     # Rounds, turns, attempts
 
     def _server(self) -> ServerUrl | None:
-        return self._servers[self._turn] if self._servers else None
+        return self._moved or (self._servers[self._turn] if self._servers else None)
 
     def _try_server(self, now: float) -> None:
         server = self._server()
@@ -385,7 +369,8 @@ class SignallingConnection:
 
     def _try_target(self, now: float) -> None:
         """Gives the next address an equal part of what is left of the server's turn."""
-        server, target = self._servers[self._turn], self._targets.pop(0)
+        server, target = self._server(), self._targets.pop(0)
+        assert server is not None
         deadline = self._timers.deadline(Timer.TURN)
         assert deadline is not None
         self._timers.arm(Timer.ATTEMPT, now + max(0.0, deadline - now) / (len(self._targets) + 1))
@@ -431,6 +416,11 @@ class SignallingConnection:
     def _server_failed(self, reason: str, now: float) -> None:
         server = self._server()
         self._timers.cancel(Timer.ATTEMPT, Timer.TURN)
+        if self._moved is not None:
+            self._moved = None
+            self._outbox.put(ConnectionFailed(f"{server}: {reason}", 0.0))
+            self._try_server(now)
+            return
         self._failed += 1
         if self._servers:
             self._turn = (self._turn + 1) % len(self._servers)
@@ -444,7 +434,7 @@ class SignallingConnection:
     def _pause(self, now: float) -> float:
         """Waits for the next round; returns the seconds."""
         # RFC 5626 section 4.5: a uniform random time between 50 and 100 % of an upper bound that doubles.
-        upper = min(MAX_PAUSE, BASE_PAUSE * 2.0 ** min(self._rounds, 10))
+        upper = min(self._max_pause, self._base_pause * 2.0 ** min(self._rounds, 10))
         delay = upper * (0.5 + 0.5 * self._context.entropy.fraction("reconnect"))
         self._rounds += 1
         self._failed = 0
@@ -473,8 +463,9 @@ class SignallingConnection:
         self._timers.clear()
         if now - self._opened_at >= STABLE:
             self._rounds = 0
-        elif self._servers:
+        elif self._servers and self._moved is None:
             self._turn = (self._turn + 1) % len(self._servers)
+        self._moved = None
         self._outbox.put(ConnectionLost(code, reason, self._pause(now)))
 
     def _arm_keepalive(self, now: float) -> None:

@@ -68,6 +68,20 @@ class ServerUrl:
             raise ParseError("a character in the path is not allowed there", offset=match.start("target"))
         return cls(scheme, host, port, target if target.startswith("/") else f"/{target}")
 
+    @classmethod
+    def of(cls, uri: SipUri) -> "ServerUrl | None":
+        """The server that a SIP URI names; None where it names a transport that nobody speaks."""
+        name = (uri.parameter("transport") or "").lower()
+        try:
+            if name in ("ws", "wss"):
+                host = f"[{uri.host}]" if ":" in uri.host else uri.host
+                scheme = "wss" if uri.scheme == "sips" or name == "wss" else "ws"
+                return cls.parse(f"{scheme}://{host}{f':{uri.port}' if uri.port else ''}")
+            return _from_uri(str(SipUri(uri.host, port=uri.port, scheme=uri.scheme, parameters=tuple(
+                row for row in uri.parameters if row[0].lower() == "transport"))))  # fmt: skip
+        except ParseError:
+            return None
+
     @property
     def transport(self) -> str:
         """As in a Via header: `WSS`, `WS`, `TLS`, `TCP`, `UDP`; empty where it is to be located."""
@@ -80,7 +94,7 @@ class ServerUrl:
 
     @property
     def secure(self) -> bool:
-        return self.scheme in ("wss", "tls")
+        return self.scheme in ("wss", "tls", "sips") or self.named == "TLS"
 
     @property
     def web_socket(self) -> bool:

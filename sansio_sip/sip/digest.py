@@ -8,7 +8,7 @@ nowhere else, so that a recorded run can be run again without it.
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -163,15 +163,17 @@ class _Accepted:
     stated_algorithm: str | None
     qop: str | None
     opaque: str | None
+    userhash: bool
 
 
-def _acceptable(challenge: Challenge) -> _Accepted | None:
+def _acceptable(challenge: Challenge, algorithms: Sequence[str]) -> _Accepted | None:
     realm = challenge.parameter("realm")
     nonce = challenge.parameter("nonce")
     stated = challenge.parameter("algorithm")
     algorithm = _algorithm(stated)
-    if challenge.scheme.lower() != "digest" or realm is None or not nonce or algorithm is None:
+    if challenge.scheme.lower() != "digest" or realm is None or not nonce or algorithm not in algorithms:
         return None
+    assert algorithm is not None
     qop: str | None = None
     offered = challenge.parameter("qop")
     if offered is not None:
@@ -180,16 +182,21 @@ def _acceptable(challenge: Challenge) -> _Accepted | None:
         qop = next((option for option in ("auth", "auth-int") if option in options), None)
         if qop is None:
             return None
-    return _Accepted(realm, nonce, algorithm, stated, qop, challenge.parameter("opaque"))
+    userhash = (challenge.parameter("userhash") or "").lower() == "true"
+    return _Accepted(realm, nonce, algorithm, stated, qop, challenge.parameter("opaque"), userhash)
 
 
 class DigestClient:
     """The credentials for one realm: answers its challenges, and goes on with the nonce until it is refused."""
 
-    __slots__ = ("_challenge", "_cnonce", "_context", "_count", "_password", "_stale", "_username")
+    __slots__ = ("_algorithms", "_challenge", "_cnonce", "_context", "_count", "_password", "_stale", "_username")
 
-    def __init__(self, context: Context, username: str, password: Secret) -> None:
+    def __init__(
+        self, context: Context, username: str, password: Secret, *, algorithms: Sequence[str] = ALGORITHMS
+    ) -> None:
+        """`algorithms`: those that may be used; challenges with others are passed over."""
         self._context = context
+        self._algorithms = tuple(algorithms)
         self._username = username
         self._password = password
         self._challenge: _Accepted | None = None
@@ -216,7 +223,8 @@ class DigestClient:
         Args:
             sent: the credentials for this realm that the refused request carried, if it carried any.
         """
-        found = [(challenge, accepted) for challenge in challenges if (accepted := _acceptable(challenge)) is not None]
+        judged = ((challenge, _acceptable(challenge, self._algorithms)) for challenge in challenges)
+        found = [(challenge, accepted) for challenge, accepted in judged if accepted is not None]
         if not found:
             return False
         # RFC 8760 section 2.4 lets local policy overrule the order of the challenges: the strongest one; among
@@ -237,6 +245,17 @@ class DigestClient:
             self._count = 0
         self._challenge = accepted
         return True
+
+    def next_nonce(self, info: str) -> None:
+        """The value of Authentication-Info: takes the `nextnonce` for the requests to come (RFC 7616 section 3.5)."""
+        try:
+            nonce = Challenge.parse(f"Digest {info}").parameter("nextnonce")
+        except ParseError:
+            return
+        if self._challenge is not None and nonce and nonce != self._challenge.nonce:
+            self._challenge = replace(self._challenge, nonce=nonce)
+            self._cnonce = self._context.entropy.cnonce()
+            self._count = 0
 
     def authorization(self, method: str, uri: str, body: bytes = b"") -> str:
         """The value of Authorization or Proxy-Authorization for a request. `uri` is its Request-URI as text.
@@ -270,7 +289,7 @@ class DigestClient:
             disclosure=Disclosure.OPAQUE,
         )
         rows: list[tuple[str, str | None]] = [
-            ("username", Quoted(self._username)),
+            ("username", Quoted(self._shown_name(challenge))),
             ("realm", Quoted(challenge.realm)),
             ("nonce", Quoted(challenge.nonce)),
             ("uri", Quoted(uri)),
@@ -284,7 +303,16 @@ class DigestClient:
             rows.append(("opaque", Quoted(challenge.opaque)))
         if challenge.qop is not None:
             rows += [("qop", challenge.qop), ("nc", nc)]
+        if challenge.userhash:
+            rows.append(("userhash", "true"))
         return str(Credentials("Digest", tuple(rows)))
+
+    def _shown_name(self, challenge: _Accepted) -> str:
+        """RFC 7616 section 3.4.4: "username = H( unq(username) ":" unq(realm) )" where the server understands that."""
+        if not challenge.userhash:
+            return self._username
+        digest = _HASHES[challenge.algorithm.removesuffix("-sess")]
+        return digest(f"{self._username}:{challenge.realm}".encode("utf-8", "surrogateescape"))
 
     def _has_served(self, sent: Credentials) -> bool:
         """Whether these credentials were not the first with their nonce, so that its age may be all that is wrong."""

@@ -8,6 +8,7 @@ write a message, so that each message tells the truth of that moment.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sansio_sip.context import Context, Secret
 from sansio_sip.effects import Address
@@ -15,6 +16,7 @@ from sansio_sip.effects import Address
 from .body import ACCEPTED_TYPES, description_headers
 from .call_events import HeaderRows
 from .dialog import MAX_FORWARDS
+from .digest import ALGORITHMS
 from .headers import CSeq, NameAddress, Via
 from .message import Headers, Request
 from .transport import Hop
@@ -42,6 +44,12 @@ class AccountConfig:
         registrar: Request-URI of REGISTER; None: the domain of `address`.
         software: User-Agent header; empty leaves it out.
         max_calls: calls at one time, those that are coming to their end included. More are answered 486.
+        reg_id: which of the account's flows this is (RFC 5626 section 4.2.1), from 1.
+        gruu: which of the URIs that a registrar gives us stands as Contact of calls (RFC 5627): the public one, one
+            that tells nobody who we are, or neither.
+        realms: whose challenges to answer besides those of our registrar; "*": anybody's. See `authorization`.
+        digest_algorithms: those that may be used.
+        retry: seconds, base-time and max-time of RFC 5626 section 4.5, between tries to register after a failure.
     """
 
     address: SipUri
@@ -53,6 +61,11 @@ class AccountConfig:
     registrar: Uri | None = None
     software: str = "sansio-sip"
     max_calls: int = 1000
+    reg_id: int = 1
+    gruu: Literal["public", "temporary", "none"] = "public"
+    realms: tuple[str, ...] = ()
+    digest_algorithms: tuple[str, ...] = ALGORITHMS
+    retry: tuple[float, float] = (30.0, 1800.0)
 
 
 class Identity:
@@ -60,7 +73,7 @@ class Identity:
 
     Attributes:
         hop: the present flow; None while there is none.
-        gruu: a globally routable URI that the registrar has given us (RFC 5627).
+        gruu: a globally routable URI that the registrar has given us (RFC 5627), of the kind asked for.
         service_route: proxies that the registrar wants before each new request (RFC 3608).
     """
 
@@ -111,13 +124,16 @@ class Identity:
     def binding(self) -> SipUri:
         """Where we are to be reached: the Contact of REGISTER."""
         user = self.config.address.user
+        # RFC 3261 section 8.1.1.8: "If the Request-URI or top Route header field value contains a SIPS URI, the Contact
+        # header field MUST contain a SIPS URI as well."
+        scheme = self.config.address.scheme
         hop = self.hop
         if hop is None or hop.local is None or hop.transport in ("WS", "WSS"):
             # RFC 7118 section 5.2.2: `transport=ws` stands for WS and WSS alike; the scheme would tell them apart.
-            return SipUri(self._invalid_host, user, parameters=(("transport", "ws"),))
+            return SipUri(self._invalid_host, user, parameters=(("transport", "ws"),), scheme=scheme)
         host, port = self._learned or hop.local
         parameters = () if hop.transport == "UDP" else (("transport", hop.transport.lower()),)
-        return SipUri(host, user, port=port, parameters=parameters)
+        return SipUri(host, user, port=port, parameters=parameters, scheme=scheme)
 
     @property
     def contact(self) -> NameAddress:

@@ -29,6 +29,7 @@ from .dialog import MAX_FORWARDS
 from .headers import STAR, CSeq, NameAddress
 from .identity import SUPPORTED, Identity
 from .message import Headers, Request, Response
+from .redirection import redirect_contacts, status_is_redirect
 from .screening import check_headers
 from .status import cause_of
 from .transaction_user import SendRequest
@@ -55,9 +56,6 @@ MAX_EXPIRES = 86_400
 REFRESH_MARGIN = 40.0
 """Seconds before the end of a binding at which its refresh begins, where the binding lasts long enough: 32 s for a
 transaction that gets no answer over a lossy network, and time for one more try."""
-
-BACK_OFF_BASE, BACK_OFF_LIMIT = 30.0, 1800.0
-"""Seconds; RFC 5626 section 4.5: `base-time` (if all flows failed) and `max-time`."""
 
 MAX_REBINDS = 3
 """Times on one flow that a new address seen by the server makes us register it: a NAT that shows another one each
@@ -119,12 +117,15 @@ class Registered:
 class RegistrationFailed:
     """No binding, or none any more. `status` is 0 where no server answered.
 
-    `retry_in`: seconds until the next try; None where there is none (`register` again).
+    Attributes:
+        retry_in: seconds until the next try; None where there is none (`register` again).
+        moved_to: the registrar to ask instead, where this one has said so (301, 302).
     """
 
     status: int
     cause: str
     retry_in: float | None = None
+    moved_to: SipUri | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +221,7 @@ class Registration:
             after = response.retry_after
             longer = response.min_expires
             routes = response.service_routes
+            moved = redirect_contacts(response) if status_is_redirect(response) else ()
         except ParseError:
             # Nothing can be learned from it, a failure least of all that it succeeded.
             self._fail(500, "SIP Failure Code", None, now)
@@ -235,6 +237,7 @@ class Registration:
         if removing:
             self._after_removal(now)
         elif 200 <= status < 300:
+            self._authenticator.accepted(request, response)
             self._on_success(response, routes, now)
         elif status == 423 and longer is not None and self._expires < longer <= MAX_EXPIRES and not self._asked_longer:
             # RFC 3261 section 10.2.8: "If a UA receives a 423 (Interval Too Brief) response, it MAY retry the
@@ -248,7 +251,7 @@ class Registration:
             self._outbound = False
             self._begin(now)
         else:
-            self._fail(status, cause_of(status), after, now)
+            self._fail(status, cause_of(status), after, now, moved[0] if moved else None)
 
     def request_failed(self, key: int, reason: FailureReason, *, now: float) -> None:
         """The REGISTER sent as `key` gets no response."""
@@ -341,8 +344,8 @@ class Registration:
         if instance:
             parameters = (("+sip.instance", f"<{instance}>"),)
             if self._outbound and self._identity.has_server:
-                # RFC 5626 section 4.2.1: the flow is one of ours, numbered from 1.
-                parameters = (("reg-id", "1"), *parameters)
+                # RFC 5626 section 4.2.1: which of our flows this is.
+                parameters = (("reg-id", str(self._identity.config.reg_id)), *parameters)
         return NameAddress(binding, None, (*parameters, ("expires", str(expires))))
 
     # Results
@@ -359,7 +362,7 @@ class Registration:
         self._succeeded = True
         self._identity.service_route = routes
         self._replaces = any(option.lower() == "outbound" for option in response.require)
-        self._identity.gruu = _gruu(own)
+        self._identity.gruu = _gruu(own, self._identity.config.gruu)
         if not self._wanted:
             self._send_removal(now)
             return
@@ -381,7 +384,7 @@ class Registration:
         else:
             self._finish()
 
-    def _fail(self, status: int, cause: str, after: int | None, now: float) -> None:
+    def _fail(self, status: int, cause: str, after: int | None, now: float, moved_to: SipUri | None = None) -> None:
         self._request = None
         if not self._wanted:
             # Taken back while it was under way: unless the registrar has said no, it may know us now.
@@ -394,13 +397,13 @@ class Registration:
             self._wanted = False
             self._timers.clear()
             self._enter(RegistrationState.IDLE)
-            self._outbox.put(RegistrationFailed(status, cause))
+            self._outbox.put(RegistrationFailed(status, cause, None, moved_to))
             return
         self._failures += 1
         delay = self._back_off(after)
         self._enter(RegistrationState.BACKING_OFF)
         self._timers.arm(RegistrationTimer.RETRY, now + delay)
-        self._outbox.put(RegistrationFailed(status, cause, delay))
+        self._outbox.put(RegistrationFailed(status, cause, delay, moved_to))
 
     def _finish(self) -> None:
         """No binding any more, as was wanted."""
@@ -417,7 +420,8 @@ class Registration:
         """Seconds until the next try."""
         # RFC 5626 section 4.5: "upper-bound = min(max-time, base-time * 2 ^ consecutive-failures)"; the wait is a
         # random time between half of it and all of it.
-        bound = min(BACK_OFF_LIMIT, BACK_OFF_BASE * 2.0 ** min(self._failures - 1, 16))
+        base, limit = self._identity.config.retry
+        bound = min(limit, base * 2.0 ** min(self._failures - 1, 16))
         wait = bound * (0.5 + self._context.entropy.fraction("back_off") / 2)
         if after is not None:
             # RFC 3261 section 20.33: when the service is expected to be there again; no sooner.
@@ -456,9 +460,10 @@ class Registration:
         self.state = state
 
 
-def _gruu(own: NameAddress | None) -> SipUri | None:
-    """The public GRUU of a binding (RFC 5627 section 4.2)."""
-    text = own.parameter("pub-gruu") if own is not None else None
+def _gruu(own: NameAddress | None, kind: str) -> SipUri | None:
+    """The GRUU of a binding, of the kind asked for (RFC 5627 section 4.2)."""
+    names = {"public": "pub-gruu", "temporary": "temp-gruu"}
+    text = own.parameter(names[kind]) if own is not None and kind in names else None
     if not text:
         return None
     try:

@@ -80,8 +80,10 @@ class SentRequests:
         self, purpose: Purpose, dialog: Dialog, method: str, headers: HeaderRows, body: bytes = b""
     ) -> SendRequest:
         """The next request of a dialog."""
-        request = self._authenticator.preempt(dialog.request(method, headers, body))
-        return self._add(Sent(purpose, request, dialog, Answered()))
+        request = dialog.request(method, headers, body)
+        if dialog.role == "callee":
+            return self._add(Sent(purpose, request, dialog, Answered(in_call_of_peer=True)))
+        return self._add(Sent(purpose, self._authenticator.preempt(request), dialog, Answered()))
 
     def again(self, sent: Sent, response: Response) -> SendRequest | None:
         """The request once more, with an answer to the challenge that it got; None where there is no answer."""

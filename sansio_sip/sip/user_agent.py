@@ -121,7 +121,9 @@ class UserAgent:
         self._outbox: Outbox[UserAgentOutput] = Outbox()
         self._deadlines: Deadlines[CallId] = Deadlines()
         self._identity = Identity(context, config)
-        self._authenticator = Authenticator(context, config.username or config.address.user or "", config.password)
+        self._authenticator = Authenticator(
+            context, config.username or config.address.user or "", config.password, identity=self._identity
+        )
         self._layer = TransactionLayer(context, timing=timing)
         self._registration = Registration(context, self._identity, self._authenticator)
         self._sessions: dict[CallId, InviteSession] = {}

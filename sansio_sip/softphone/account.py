@@ -23,6 +23,7 @@ from sansio_sip.connection import (
     ConnectionOpened,
     ConnectionOutput,
     MessageArrived,
+    ServerUrl,
     SignallingConnection,
 )
 from sansio_sip.context import Context
@@ -77,6 +78,14 @@ __all__ = [
     "LoginRefused",
     "Up",
 ]
+
+
+# RFC 3263 section 4.3: a 503, or no response at all, is a failure of the server; its next address has its turn.
+# RFC 5626 section 4.2.1 says the same of a 408 and a 430 for a flow.
+UNAVAILABLE = frozenset({0, 408, 430, 503})
+
+# Registrars in a row that send us on to another.
+MAX_MOVES = 5
 
 
 class AccountState(Enum):
@@ -156,10 +165,11 @@ class Account:
             account,
             self.servers,
             bind=options.bind,
+            pause=options.reconnect,
             ca_file=options.ca_file,
             tls_verify=options.tls_verify,
         )
-        self._connection_failures = 0
+        self._moves = 0
         self._last_failure = ""
         self.hop: Hop | None = None
         self.registered = False  # on the present flow
@@ -172,6 +182,10 @@ class Account:
                 display_name=options.display_name,
                 expires=options.expires,
                 instance=f"urn:uuid:{context.entropy.uuid('instance')}",
+                gruu=options.gruu,
+                realms=options.realms,
+                digest_algorithms=options.digest_algorithms,
+                retry=options.reregister,
             ),
         )
 
@@ -189,7 +203,7 @@ class Account:
         if self.state in (AccountState.LOGGING_IN, AccountState.LOGGED_IN):
             raise LocalProtocolError(f"cannot log in: account {self.id} is {self.state.value}; log out first")
         self.state = AccountState.LOGGING_IN
-        self._connection_failures = 0
+        self._moves = 0
         self._timers.arm(Timer.LOGIN, now + self.options.login_timeout)
         self._connection.connect(now=now)
         self.user_agent.register(now=now)
@@ -301,10 +315,9 @@ class Account:
                     self._logged_out()
             case ConnectionFailed():
                 self._last_failure = "Connection Error"
-                self._connection_failures += 1
                 self._outbox.put(Down(1006, output.reason, False, output.retry_in))
                 # Each server has had its turn: whoever waits for a login should hear of it now.
-                if self.state is AccountState.LOGGING_IN and self._connection_failures >= len(self.servers):
+                if self.state is AccountState.LOGGING_IN and output.retry_in != 0.0:
                     self._refuse_login("Connection Error", 0, now)
             case OpenStream() | OpenDatagram() | SendStream() | SendDatagram() | CloseFlow() | Resolve():
                 self._outbox.put(output)
@@ -318,12 +331,15 @@ class Account:
                     self._connection.send(output.data, output.hop.address, now=now)
             case Registered():
                 self.registered = True
+                self._moves = 0
                 if self.state is AccountState.LOGGING_IN:
                     self.state = AccountState.LOGGED_IN
                     self._timers.cancel(Timer.LOGIN)
                     self._outbox.put(LoggedIn())
             case RegistrationFailed():
                 self.registered = False
+                if self._went_elsewhere(output, now):
+                    return
                 # After a login has succeeded the user agent goes on trying by itself.
                 if self.state is AccountState.LOGGING_IN and not (output.status == 0 and self.hop is None):
                     self._refuse_login(output.cause, output.status, now)
@@ -345,6 +361,24 @@ class Account:
                 self._outbox.put(output)
             case _:
                 assert_never(output)
+
+    def _went_elsewhere(self, failure: RegistrationFailed, now: float) -> bool:
+        """Whether another server is tried: the one that a 301 or 302 names, or the next after one that cannot serve."""
+        if self.hop is None or self.state not in (AccountState.LOGGING_IN, AccountState.LOGGED_IN):
+            return False
+        if failure.moved_to is not None and failure.status in (301, 302):
+            server = ServerUrl.of(failure.moved_to)
+            # A registrar may send us on, but never to where others could listen.
+            secure_enough = server is not None and (server.secure or not self.hop.secure)
+            if server is None or not secure_enough or self._moves >= MAX_MOVES:
+                return False
+            self._moves += 1
+            self._connection.move(server, f"the registrar is at {server}", now=now)
+        elif failure.status not in UNAVAILABLE or not self._connection.fail_over(failure.cause, now=now):
+            return False
+        self.user_agent.flow_lost(failure.cause, now=now)  # what it asks for from here on is for the next flow
+        self.user_agent.register(now=now)
+        return True
 
     def _refuse_login(self, cause: str, status: int, now: float) -> None:
         self.state = AccountState.IDLE

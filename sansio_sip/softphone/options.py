@@ -2,11 +2,13 @@
 
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sansio_sip.connection import ServerUrl
 from sansio_sip.context import Secret
 from sansio_sip.effects import Address
 from sansio_sip.errors import ParseError
+from sansio_sip.sip.digest import ALGORITHMS
 from sansio_sip.sip.uri import SipUri, parse_uri
 
 from .media_plane import MediaProfile
@@ -48,8 +50,8 @@ class AccountOptions:
         address: address of record, `sip:alice@example.com`; `sip:` may be left out.
         password: for digest authentication.
         username: digest user name where it is not the user part of the address.
-        servers: URLs of the signalling server in order of preference (`wss://`, `ws://`, `udp://`). Empty: peer to
-            peer over UDP.
+        servers: URLs of the signalling server in order of preference: `wss://`, `ws://`, `tls://`, `tcp://`, `udp://`;
+            or `sip:example.com`, `sips:example.com`, found by the DNS (RFC 3263). Empty: peer to peer over UDP.
         bind: local address and port of a UDP flow; the port is 0 for any.
         display_name: shown to those we call.
         expires: seconds asked for in REGISTER, 5 to 86400.
@@ -58,6 +60,12 @@ class AccountOptions:
         media_addresses: local IP addresses for media; empty: the one that signalling uses.
         allow_multiple_incoming: False answers 486 to a call that comes while there is another.
         login_timeout: seconds for a server to grant or refuse a login.
+        gruu: which URI of ours a call shows where the registrar gives us any (RFC 5627): "public", "temporary" (which
+            does not say who we are), or "none".
+        realms: whose challenges to answer besides the registrar's; "*": anybody's. See `sip.authorization`.
+        digest_algorithms: of `sip.digest.ALGORITHMS`, those that may be used; without `MD5` no server can ask for it.
+        reconnect: seconds, base-time and max-time of RFC 5626 section 4.5, between tries to open the flow.
+        reregister: the same between tries to register, after a login has succeeded once.
         ca_file: PEM file with the authorities to trust for TLS; None: the system's.
         tls_verify: False accepts any certificate. Never the default; each connection logs a warning.
     """
@@ -74,11 +82,26 @@ class AccountOptions:
     media_addresses: tuple[str, ...] = ()
     allow_multiple_incoming: bool = False
     login_timeout: float = 8.0
+    gruu: Literal["public", "temporary", "none"] = "public"
+    realms: tuple[str, ...] = ()
+    digest_algorithms: tuple[str, ...] = ALGORITHMS
+    reconnect: tuple[float, float] = (2.0, 30.0)
+    reregister: tuple[float, float] = (30.0, 1800.0)
     ca_file: str | None = None
     tls_verify: bool = True
 
     def __post_init__(self) -> None:
         self.uri()
+        if self.gruu not in ("public", "temporary", "none"):
+            raise ValueError(f"gruu is {self.gruu!r}: allowed are public, temporary, none")
+        if not self.digest_algorithms or any(name not in ALGORITHMS for name in self.digest_algorithms):
+            raise ValueError(
+                f"digest_algorithms is {self.digest_algorithms!r}: allowed are one or more of {', '.join(ALGORITHMS)}"
+            )
+        for name in ("reconnect", "reregister"):
+            base, limit = getattr(self, name)
+            if not 0.1 <= base <= limit <= 86_400:
+                raise ValueError(f"{name} is {(base, limit)!r}: allowed are seconds, 0.1 <= base <= maximum <= 86400")
         self.server_urls()
         if not MIN_EXPIRES <= self.expires <= MAX_EXPIRES:
             raise ValueError(f"expires is {self.expires!r}: allowed are {MIN_EXPIRES} to {MAX_EXPIRES} seconds")
@@ -109,7 +132,8 @@ class AccountOptions:
                 urls.append(ServerUrl.parse(text))
             except ParseError as error:
                 raise ValueError(
-                    f"servers holds {text!r} ({error.reason}): allowed are wss://, ws:// and udp:// URLs"
+                    f"servers holds {text!r} ({error.reason}): allowed are wss://, ws://, tls://, tcp://, udp:// URLs,"
+                    " and sip:host"
                 ) from None
         return tuple(urls)
 

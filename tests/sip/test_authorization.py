@@ -1,11 +1,13 @@
 """Challenges in calls and registrations, answered with the vectors' own formula on the other side."""
 
+import hashlib
+
 import pytest
 from sip.ua_pipe import ANSWER, OFFER, Stranger
 
 from sansio_sip.context import Context, Entropy, Secret
 from sansio_sip.effects import Address
-from sansio_sip.sip.digest import DigestServer, Outcome
+from sansio_sip.sip.digest import DigestServer, Outcome, digest_response, hash_a1
 from sansio_sip.sip.message import Request
 from sansio_sip.sip.uri import SipUri
 from sansio_sip.sip.user_agent import (
@@ -13,6 +15,7 @@ from sansio_sip.sip.user_agent import (
     CallEnd,
     CallEnded,
     EndKind,
+    IncomingCall,
     Registered,
     RegistrationFailed,
     SendMessage,
@@ -143,7 +146,7 @@ def test_server_that_always_says_stale_is_not_answered_for_ever() -> None:
 
 
 def test_server_that_names_a_new_realm_each_time_is_not_answered_for_ever() -> None:
-    peer = Stranger(server=SERVER, password="s3cret-pass")
+    peer = Stranger(server=SERVER, password="s3cret-pass", realms=("*",))
     peer.ua.invite(TARGET, OFFER, now=peer.now)
     sent = 0
     while invites := [each for each in peer.sent() if isinstance(each, Request) and each.method == "INVITE"]:
@@ -198,3 +201,138 @@ def test_password_shows_nowhere() -> None:
     outputs = list(peer.ua.outputs())
     assert any(isinstance(output, SendMessage) for output in outputs)
     assert "s3cret-pass" not in repr(outputs) + repr(peer.ua._config) + repr(vars(peer.ua))
+
+
+# ---------------------------------------------------------------------------------------- whose challenges are answered
+
+
+def logged_in(**more: object) -> tuple[Stranger, Guard]:
+    """An account that its registrar has challenged, and registered."""
+    peer = Stranger(server=SERVER, password="s3cret-pass", **more)
+    guard = Guard(peer, proxy=False, realm="registrar.example.com")
+    peer.ua.register(now=peer.now)
+    guard.challenge(one(peer, "REGISTER"))
+    request = one(peer, "REGISTER")
+    peer.respond(request, 200, headers=(("Contact", str(request.contacts[0])),))
+    assert peer.events() == [Registered(120)]
+    return peer, guard
+
+
+@pytest.mark.parametrize("proxy", [False, True])
+@pytest.mark.parametrize(
+    ("realm", "realms", "answered"),
+    [
+        ("registrar.example.com", (), True),
+        ("proxy.example.net", (), False),
+        ("example.com", (), False),
+        ("REGISTRAR.example.com", (), False),
+        ("proxy.example.net", ("proxy.example.net",), True),
+        ("proxy.example.net", ("*",), True),
+    ],
+)
+def test_only_the_accounts_own_realms_get_an_answer(
+    realm: str, realms: tuple[str, ...], answered: bool, proxy: bool
+) -> None:
+    peer, _ = logged_in(realms=realms)
+    peer.ua.invite(TARGET, OFFER, now=peer.now)
+    Guard(peer, proxy=proxy, realm=realm).challenge(one(peer, "INVITE"))
+    assert peer.names() == (["ACK", "INVITE"] if answered else ["ACK"])
+    if not answered:
+        (ended,) = peer.events()
+        assert isinstance(ended, CallEnded)
+        assert ended.end.status == (407 if proxy else 401)
+
+
+def test_an_account_that_does_not_register_answers_its_domain_and_the_first_realm_it_meets() -> None:
+    peer = Stranger(server=SERVER, password="s3cret-pass")
+    for realm, answered in (("trunk", True), ("other", False), ("example.com", True)):
+        peer.ua.invite(TARGET, OFFER, now=peer.now)
+        invite = one(peer, "INVITE")
+        Guard(peer, proxy=True, realm=realm).challenge(invite)
+        assert peer.names() == (["ACK", "INVITE"] if answered else ["ACK"]), realm
+
+
+def test_a_caller_who_asks_for_credentials_when_we_hang_up_gets_none() -> None:
+    """A leak known from the field: who answers the challenge to his own BYE lets passwords be tried at leisure."""
+    peer, _ = logged_in(realms=("*",))
+    peer.give(peer.request("INVITE", body=OFFER))
+    (incoming,) = peer.events()
+    assert isinstance(incoming, IncomingCall)
+    peer.ua.answer(incoming.call, ANSWER, now=peer.now)
+    (ok,) = [each for each in peer.sent() if getattr(each, "status", 0) == 200]
+    peer.give(peer.request("ACK", to_tag=ok.to.tag))
+    for proxy, realm in ((False, "registrar.example.com"), (True, "registrar.example.com"), (True, "trap")):
+        peer.ua.send_info(incoming.call, "application/dtmf", b"1", now=peer.now)
+        info = one(peer, "INFO")
+        assert (info.authorization, info.proxy_authorization) == ((), ())
+        Guard(peer, proxy=proxy, realm=realm).challenge(info)
+        assert peer.names() == []
+    peer.ua.hangup(incoming.call, now=peer.now)
+    bye = one(peer, "BYE")
+    assert (bye.authorization, bye.proxy_authorization) == ((), ())
+    Guard(peer, proxy=True, realm="registrar.example.com").challenge(bye)
+    assert peer.names() == []
+
+
+def test_peer_to_peer_nobody_gets_an_answer() -> None:
+    peer = Stranger(password="s3cret-pass", realms=("*",))
+    peer.ua.invite(TARGET, OFFER, now=peer.now)
+    Guard(peer, proxy=False, realm="example.com").challenge(one(peer, "INVITE"))
+    assert peer.names() == ["ACK"]
+
+
+# -------------------------------------------------------------------------------------------------- RFC 7616, RFC 8760
+
+
+def test_the_next_nonce_is_used_from_the_next_request_on() -> None:
+    peer, _ = logged_in()
+    peer.ua.register(now=peer.now)
+    request = one(peer, "REGISTER")
+    (credentials,) = request.authorization
+    assert credentials.parameter("nc") == "00000002"
+    rows = (("Contact", str(request.contacts[0])), ("Authentication-Info", 'nextnonce="n2", qop=auth, nc=00000002'))
+    peer.respond(request, 200, headers=rows)
+    peer.ua.register(now=peer.now)
+    (credentials,) = one(peer, "REGISTER").authorization
+    assert (credentials.parameter("nonce"), credentials.parameter("nc")) == ("n2", "00000001")
+
+
+@pytest.mark.parametrize("info", ["", "garbage", 'nextnonce=""', 'qop=auth, rspauth="00"', '"', "nextnonce"])
+def test_an_authentication_info_without_a_nonce_changes_nothing(info: str) -> None:
+    peer, guard = logged_in()
+    peer.ua.register(now=peer.now)
+    request = one(peer, "REGISTER")
+    peer.respond(request, 200, headers=(("Contact", str(request.contacts[0])), ("Authentication-Info", info)))
+    peer.ua.register(now=peer.now)
+    assert guard.judge(one(peer, "REGISTER")) is Outcome.ACCEPTED
+
+
+def test_the_user_name_is_hashed_where_the_server_understands_that() -> None:
+    peer = Stranger(server=SERVER, password="s3cret-pass")
+    peer.ua.register(now=peer.now)
+    row = 'Digest realm="r",nonce="n",qop="auth",algorithm=SHA-256,userhash=true'
+    peer.respond(one(peer, "REGISTER"), 401, headers=(("WWW-Authenticate", row),))
+    (credentials,) = one(peer, "REGISTER").authorization
+    assert credentials.parameter("userhash") == "true"
+    assert credentials.parameter("username") == hashlib.sha256(b"alice:r").hexdigest()
+    a1 = hash_a1("SHA-256", "alice", "r", "s3cret-pass")
+    right = digest_response(
+        "SHA-256",
+        a1,
+        "REGISTER",
+        "sip:example.com",
+        "n",
+        qop="auth",
+        nc="00000001",
+        cnonce=credentials.parameter("cnonce") or "",
+    )
+    assert credentials.parameter("response") == right
+
+
+def test_an_algorithm_that_is_not_allowed_is_not_used() -> None:
+    peer = Stranger(server=SERVER, password="s3cret-pass", digest_algorithms=("SHA-256", "SHA-512-256"))
+    peer.ua.register(now=peer.now)
+    row = ("WWW-Authenticate", 'Digest realm="r",nonce="n",qop="auth",algorithm=MD5')
+    peer.respond(one(peer, "REGISTER"), 401, headers=(row,))
+    assert peer.names() == []
+    assert peer.events() == [RegistrationFailed(401, "Authentication Error")]

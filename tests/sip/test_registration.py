@@ -430,3 +430,83 @@ class RegistrationMachine(RuleBasedStateMachine):
 
 RegistrationMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestRegistrationMachine = RegistrationMachine.TestCase
+
+
+# --------------------------------------------------------------------------------------- flows, GRUU, other registrars
+
+
+def test_the_flow_has_the_number_that_the_account_gives_it() -> None:
+    peer = registrar(reg_id=2)
+    peer.ua.register(now=peer.now)
+    assert register(peer).contacts[0].parameter("reg-id") == "2"
+
+
+@pytest.mark.parametrize(
+    ("kind", "uri"),
+    [
+        ("public", "sip:alice@example.com;gr=urn:uuid:1"),
+        ("temporary", "sip:tgruu.7hs==jd7vnzga5w7fajsc7-ajd6fabz0f8g5@example.com;gr"),
+        ("none", "sip:alice@192.0.2.1:5060;ob"),
+    ],
+)
+def test_a_call_shows_the_gruu_of_the_kind_asked_for(kind: str, uri: str) -> None:
+    """The two of RFC 5627 section 3.1 and 3.2."""
+    peer = registrar(gruu=kind)
+    peer.ua.register(now=peer.now)
+    request = register(peer)
+    contact = (
+        f'{request.contacts[0]};pub-gruu="sip:alice@example.com;gr=urn:uuid:1"'
+        ';temp-gruu="sip:tgruu.7hs==jd7vnzga5w7fajsc7-ajd6fabz0f8g5@example.com;gr"'
+    )
+    peer.respond(request, 200, headers=(("Contact", contact),))
+    peer.ua.invite(SipUri("example.com", "bob"), OFFER, now=peer.now)
+    (invite,) = peer.sent()
+    assert str(invite.contacts[0].uri) == uri
+
+
+def test_a_sips_account_has_a_sips_contact() -> None:
+    peer = Stranger(server=SERVER, transport="TLS", instance=INSTANCE)
+    config = replace(peer.ua._config, address=SipUri("example.com", "alice", scheme="sips"))
+    peer.ua._identity.config = config
+    peer.ua.register(now=peer.now)
+    assert str(register(peer).contacts[0].uri) == "sips:alice@192.0.2.1:5060;transport=tls"
+
+
+@pytest.mark.parametrize("status", [301, 302])
+def test_a_registrar_that_has_moved_says_where_to(status: int) -> None:
+    for succeeded in (False, True):
+        peer = registered()[0] if succeeded else registrar()
+        peer.ua.register(now=peer.now)
+        contacts = "<sip:b.example.com>;q=0.5, <sip:a.example.com;transport=tls>, <tel:1>;q=1"
+        peer.respond(register(peer), status, headers=(("Contact", contacts),))
+        (failed,) = peer.events()
+        assert isinstance(failed, RegistrationFailed)
+        assert failed.moved_to == SipUri("a.example.com", parameters=(("transport", "tls"),))
+        assert (failed.retry_in is None) == (not succeeded)
+
+
+@pytest.mark.parametrize("contacts", ["", "<tel:1>", "*", "<sip:"])
+def test_a_registrar_that_has_moved_nowhere_has_failed(contacts: str) -> None:
+    peer = registrar()
+    peer.ua.register(now=peer.now)
+    peer.respond(register(peer), 302, headers=(("Contact", contacts),) if contacts else ())
+    (failed,) = peer.events()
+    assert isinstance(failed, RegistrationFailed)
+    assert failed.moved_to is None
+
+
+def test_tries_after_a_failure_keep_the_times_of_the_account() -> None:
+    peer = registrar(retry=(2.0, 5.0))
+    peer.ua.register(now=peer.now)
+    grant(peer, register(peer), 3600)
+    peer.events()
+    peer.ua.register(now=peer.now)
+    request = register(peer)
+    for bound in (2.0, 4.0, 5.0, 5.0):
+        peer.respond(request, 500)
+        (failed,) = peer.events()
+        assert isinstance(failed, RegistrationFailed)
+        assert failed.retry_in is not None
+        # RFC 5626 section 4.5: "a uniform random time between 50 and 100% of the upper-bound wait time".
+        assert bound / 2 <= failed.retry_in <= bound
+        request = until_sent(peer)

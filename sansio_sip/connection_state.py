@@ -1,0 +1,44 @@
+"""What a signalling connection may be doing, and what may follow what (see `connection`)."""
+
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+
+__all__ = ["TRANSITIONS", "ConnectionState"]
+
+
+class ConnectionState(Enum):
+    """What the flow is doing.
+
+            +------------------------- close() from any state ---------------------------+
+            v                                                                            |
+    IDLE --connect()--> RESOLVING --resolved--> OPENING --flow_opened--> UPGRADING --Opened--> OPEN
+            |              ^  (a name)             ^  |  (a WebSocket)                           |
+            +--------------|---(an IP address)-----+  +------- flow_opened (TCP, TLS, UDP) ---->-+
+                           |                       |  next address, next server; fail_over       |
+                           +--------- WAITING -----+                                             |
+                    the pause is over   ^  ^---------- all servers have failed                   |
+                                        +------------------------------------------ lost --------+
+    """
+
+    IDLE = "idle"
+    RESOLVING = "resolving"
+    OPENING = "opening"
+    UPGRADING = "upgrading"
+    OPEN = "open"
+    WAITING = "waiting"
+
+
+_TRYING = frozenset({ConnectionState.RESOLVING, ConnectionState.OPENING})
+_GIVEN_UP = frozenset({ConnectionState.WAITING, ConnectionState.IDLE})
+
+TRANSITIONS: Mapping[ConnectionState, frozenset[ConnectionState]] = MappingProxyType(
+    {
+        ConnectionState.IDLE: _TRYING,
+        ConnectionState.RESOLVING: _TRYING | _GIVEN_UP,
+        ConnectionState.OPENING: _TRYING | _GIVEN_UP | {ConnectionState.UPGRADING, ConnectionState.OPEN},
+        ConnectionState.UPGRADING: _TRYING | _GIVEN_UP | {ConnectionState.OPEN},
+        ConnectionState.OPEN: _TRYING | _GIVEN_UP,
+        ConnectionState.WAITING: _TRYING | {ConnectionState.IDLE},
+    }
+)
