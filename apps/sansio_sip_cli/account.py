@@ -52,7 +52,7 @@ def account_options(command: F) -> F:
             click.option(
                 "--server",
                 metavar="URL",
-                help="wss://, ws://, tls://, tcp:// or udp:// host:port; default: udp:// to the host of ACCOUNT.",
+                help="wss://, ws://, tls://, tcp:// or udp:// host:port, or sip:HOST; default: that of ACCOUNT.",
             ),
             click.option(
                 "--password",
@@ -121,8 +121,8 @@ def build_account(
     if listen is not None and (server is not None or not no_register):
         raise click.UsageError("--listen is for peer to peer: give --no-register as well, and no --server")
     if server is None and not no_register:
-        host = account.rpartition("@")[2].partition(";")[0]
-        server = f"udp://{host}"
+        scheme = "sips" if account.lower().startswith("sips:") else "sip"
+        server = f"{scheme}:{account.rpartition('@')[2].partition(';')[0]}"
     codecs = tuple(name.strip().lower() for name in codec.split(","))
     if unknown := [name for name in codecs if name not in CODECS]:
         raise click.UsageError(f"--codec has {unknown[0]!r}: give one or more of {','.join(CODECS)}")

@@ -25,6 +25,10 @@ DEFAULT = "ws://127.0.0.1:5080"
 @click.option("--ws", multiple=True, metavar="HOST:PORT", help="Listen for SIP over WebSocket; port 0: any.")
 @click.option("--udp", multiple=True, metavar="HOST:PORT", help="Listen on UDP.")
 @click.option("--tcp", multiple=True, metavar="HOST:PORT", help="Listen on TCP.")
+@click.option("--tls", multiple=True, metavar="HOST:PORT", help="Listen on TLS; needs --certificate and --key.")
+@click.option("--wss", multiple=True, metavar="HOST:PORT", help="Listen for SIP over secure WebSocket; as --tls.")
+@click.option("--certificate", metavar="FILE", default="", help="PEM file of the certificate, with its chain.")
+@click.option("--key", metavar="FILE", default="", help="PEM file of its private key.")
 @click.option("--domain", default="localhost", show_default=True, help="Of the users' addresses.")
 @click.option("--user", "users", multiple=True, metavar="NAME:PASSWORD", help="A user; repeatable.")
 @click.option(
@@ -36,6 +40,10 @@ def serve(
     ws: tuple[str, ...],
     udp: tuple[str, ...],
     tcp: tuple[str, ...],
+    tls: tuple[str, ...],
+    wss: tuple[str, ...],
+    certificate: str,
+    key: str,
     domain: str,
     users: tuple[str, ...],
     runtime: str,
@@ -48,9 +56,11 @@ def serve(
     """
     listen = tuple(
         f"{scheme}://{address(text, f'--{scheme}')}"
-        for scheme, texts in (("ws", ws), ("udp", udp), ("tcp", tcp))
+        for scheme, texts in (("ws", ws), ("udp", udp), ("tcp", tcp), ("tls", tls), ("wss", wss))
         for text in texts
     )
+    if (tls or wss) and not (certificate and key):
+        raise click.UsageError("--tls and --wss need a certificate: give --certificate FILE and --key FILE")
     known = {}
     for user in users:
         name, colon, password = user.partition(":")
@@ -58,7 +68,13 @@ def serve(
             raise click.UsageError(f"--user is {name!r}: give NAME:PASSWORD")
         known[name] = Secret(password)
     try:
-        options = ServerOptions(domain=domain, listen=listen or (DEFAULT,), users=known)
+        options = ServerOptions(
+            domain=domain,
+            listen=listen or (DEFAULT,),
+            certificate_file=certificate,
+            key_file=key,
+            users=known,
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     loop = choose(runtime)
