@@ -82,6 +82,9 @@ class MediaEngine:
         row.apply_answer(answer, now=now)
         self._drain(row, now)
 
+    def rollback_offer(self, session: SessionId, *, now: float) -> None:
+        self._session(session).rollback_offer()
+
     def rebind(self, session: SessionId, bind: tuple[str, ...], *, now: float) -> None:
         row = self._session(session)
         row.rebind(bind, now=now)

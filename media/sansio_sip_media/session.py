@@ -24,6 +24,7 @@ from sansio_sip.machine import Outbox
 from sansio_sip.sdp.model import SessionDescription
 from sansio_sip.sdp.negotiation import LocalMedia, Negotiated, NegotiationError, profile_of
 from sansio_sip.sdp.offer_answer import OfferAnswer
+from sansio_sip.sdp.offer_answer import State as OfferState
 from sansio_sip.softphone.media_plane import (
     DtmfReceived,
     LocalDescription,
@@ -151,6 +152,11 @@ class MediaSession:
             self._outbox.put(MediaFailed(self.id, error.status, error.reason))
             return
         self._settle(self._transport, negotiated, now)
+
+    def rollback_offer(self) -> None:
+        """Takes back our offer, if one waits for its answer."""
+        if self._negotiation.state is not OfferState.STABLE:
+            self._negotiation.rollback()
 
     def rebind(self, bind: tuple[str, ...], *, now: float) -> None:
         """Opens sockets on other addresses. The old ones stay until the peer has answered on a new one."""

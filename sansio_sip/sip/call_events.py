@@ -145,12 +145,14 @@ class ReofferAnswered:
 class ReofferRejected:
     """Our offer in an established call came to nothing; the session is as it was.
 
-    `status` is the response's, 491 where an offer of the peer has overtaken ours, 408 or 503 where none came.
+    `status` is the response's, 408 or 503 where none came. `overtaken` (491): an offer of the peer was first, and comes
+    next.
     """
 
     call: CallId
     status: int
     cause: str
+    overtaken: bool = False
 
 
 CallEvent: TypeAlias = (

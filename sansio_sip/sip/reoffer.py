@@ -95,24 +95,29 @@ class Reoffer:
         self._glares = 0
         self._received: Request | None = None
         self._offer_is_ours = False
+        self._queued = False  # an offer of ours waits for the ACK of the peer's
         self._outbox: Outbox[ReofferOutput] = Outbox()
         self._timers: TimerSet[RetryTimer] = TimerSet()
 
     # Ours
 
     def offer(self, body: bytes, *, now: float) -> None:
-        """Sends a new offer. Gives ReofferAnswered or ReofferRejected.
+        """Sends a new offer, as soon as an answer of ours is acknowledged. Gives ReofferAnswered or ReofferRejected.
 
         Raises:
             LocalProtocolError: another offer is open.
         """
         # RFC 3261 section 14.1: "a UAC MUST NOT initiate a new INVITE transaction within a dialog while another
         # INVITE transaction is in progress in either direction."
-        if self.state is not ReofferState.IDLE:
+        answered = self.state is ReofferState.ANSWERED and not self._offer_is_ours and not self._queued
+        if self.state is not ReofferState.IDLE and not answered:
             raise LocalProtocolError(f"cannot offer again in call {self._call}: one is {self.state.value}; wait for it")
         self._body = body
         self._glares = 0
-        self._send_offer()
+        if answered:
+            self._queued = True  # the peer's exchange is over but for its ACK
+        else:
+            self._send_offer()
 
     def response(self, status: int, description: bytes | None, *, now: float) -> None:
         """The final response to our offer, 2xx already acknowledged; 408 or 503 where there is none."""
@@ -155,7 +160,10 @@ class Reoffer:
             case ReofferState.WAITING:
                 # The peer was first. Its offer overtakes ours, which may be worth nothing after it.
                 self._timers.clear()
-                self._outbox.put(ReofferRejected(self._call, 491, cause_of(491)))
+                self._outbox.put(ReofferRejected(self._call, 491, cause_of(491), overtaken=True))
+            case ReofferState.ANSWERED if self._queued:
+                self._queued = False
+                self._outbox.put(ReofferRejected(self._call, 491, cause_of(491), overtaken=True))
             case ReofferState.IDLE | ReofferState.ANSWERED:
                 pass
             case _:
@@ -190,6 +198,9 @@ class Reoffer:
             self.state = ReofferState.IDLE
             if self._offer_is_ours:
                 self._outbox.put(ReofferAnswered(self._call, description))
+            elif self._queued:
+                self._queued = False
+                self._send_offer()
 
     def abandon(self) -> None:
         """The session is over: nothing waits any more."""
@@ -198,6 +209,7 @@ class Reoffer:
             # It is RECOMMENDED that a 487 (Request Terminated) response be generated to those pending requests."
             self._respond(487, None)
         self.state = ReofferState.IDLE
+        self._queued = False
         self._timers.clear()
 
     # Time and outputs

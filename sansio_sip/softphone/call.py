@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from types import MappingProxyType
 
 from sansio_sip.errors import LocalProtocolError, ParseError
+from sansio_sip.sdp.model import SessionDescription
 from sansio_sip.sip.headers import NameAddress
 from sansio_sip.sip.uri import SipUri, parse_uri
 from sansio_sip.sip.user_agent import CallEnd, CallId, EndKind
@@ -35,7 +36,13 @@ class Call:
         offer: what the INVITE brought: SDP to be answered.
         delayed_offer: the INVITE brought no offer: ours is in the 200, the answer comes in the ACK.
         answering: `answer` was asked for, and our SDP is being made.
-        reoffered: a re-INVITE waits for our SDP.
+        held: we want the call to be on hold. on_hold: it is, as far as offer and answer go.
+        held_by_peer: her last offer has put us on hold.
+        offering: a later offer of ours is being made, or waits for its answer. offered_hold: what it asks for.
+        settling: its answer has been given to media.
+        renewal_due: an offer is to be made though we wish for nothing new.
+        answering_offer: a later offer of the peer waits for our SDP. offered: what she has said last.
+        answer_due: it asked for an offer of ours, whose answer comes in the ACK.
         answer_applied: the answer of a provisional response or of the 200 has been given to media.
         failure: a cause of our own, which stands before the one that SIP gives.
     """
@@ -53,7 +60,16 @@ class Call:
     offer: bytes | None = None
     delayed_offer: bool = False
     answering: bool = False
-    reoffered: bool = False
+    held: bool = False
+    on_hold: bool = False
+    held_by_peer: bool = False
+    offering: bool = False
+    offered_hold: bool = False
+    settling: bool = False
+    renewal_due: bool = False
+    answering_offer: bool = False
+    offered: SessionDescription | None = None
+    answer_due: bool = False
     answer_applied: bool = False
     muted: bool = False
     ended: bool = False

@@ -14,15 +14,12 @@ in its outputs: at `AccountTouched` whoever owns the accounts drains that one, a
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from sansio_sip.context import Context
 from sansio_sip.dtmf.info import parse_info
 from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, SendDatagram
 from sansio_sip.errors import LocalProtocolError, ParseError
-from sansio_sip.machine import Outbox
 from sansio_sip.sdp.parser import parse_description
 from sansio_sip.sip.uri import SipUri, parse_uri
 from sansio_sip.sip.user_agent import (
@@ -30,7 +27,6 @@ from sansio_sip.sip.user_agent import (
     CallConfirmed,
     CallEnd,
     CallEnded,
-    CallId,
     CallProgress,
     EndKind,
     IncomingCall,
@@ -44,25 +40,11 @@ from . import events, media_plane
 from .account import Account, CallOutput
 from .call import Call, checked_headers, identity, target_uri, visible_headers
 from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid, HangupInfo
-from .events import Event
+from .call_table import AccountTouched, CallControlOutput, CallTable, unless_over
 from .media_plane import MediaOptions, MediaPlane, MediaStatistics, Samples, SessionId
+from .renegotiation import Renegotiation
 
 __all__ = ["AccountTouched", "CallControl", "CallControlOutput"]
-
-
-# What an INVITE begins, a CANCEL or BYE in the same segment may have ended before we have read of the beginning: the
-# user agent then refuses what we ask for, and its CallEnded is among what we read next.
-_unless_over = suppress(LocalProtocolError)
-
-
-@dataclass(frozen=True, slots=True)
-class AccountTouched:
-    """The user agent of this account was given a command: drain it now."""
-
-    account: AccountId
-
-
-CallControlOutput: TypeAlias = OpenDatagram | SendDatagram | CloseFlow | Event | AccountTouched
 
 
 class CallControl:
@@ -79,12 +61,9 @@ class CallControl:
     ) -> None:
         self._context = context
         self._media = media
-        self._accounts = accounts
         self._max_calls = max_calls
-        self._outbox: Outbox[CallControlOutput] = Outbox()
-        self._calls: dict[CallUuid, Call] = {}
-        self._by_sip: dict[tuple[AccountId, CallId], Call] = {}
-        self._by_session: dict[SessionId, Call] = {}
+        self._calls = CallTable(accounts)
+        self._renegotiation = Renegotiation(self._calls, media)
         self._sessions = 0
         self.closing = False
         """Once true, calls that come in are refused."""
@@ -113,8 +92,8 @@ class CallControl:
             extra_headers=checked_headers(extra_headers),
             started_at=now,
         )
-        self._calls[call.uuid] = call
-        self._outbox.put(events.Calling(account.id, call.info))
+        self._calls.add(call)
+        self._calls.put(events.Calling(account.id, call.info))
         session = self._open_session(call, now)
         self._media.create_offer(session, now=now)
         self._drain_media(now)
@@ -122,7 +101,7 @@ class CallControl:
 
     def answer(self, call: CallUuid, *, now: float) -> None:
         """Answers a ringing call. Raises LocalProtocolError unless it is an incoming one that rings."""
-        row = self._call(call)
+        row = self._calls.get(call)
         if row.direction is not CallDirection.INCOMING or row.state is not CallState.RINGING or row.answering:
             raise LocalProtocolError(f"cannot answer call {call}: its state is {row.state.value}; it must ring here")
         row.answering = True
@@ -137,30 +116,30 @@ class CallControl:
 
     def reject(self, call: CallUuid, status: int, *, now: float) -> None:
         """Refuses a ringing call. Raises LocalProtocolError unless it rings here and `status` refuses."""
-        row = self._call(call)
+        row = self._calls.get(call)
         if not 300 <= status <= 699:
             raise LocalProtocolError(f"cannot reject call {call} with {status}: give a status from 300 to 699")
         if row.direction is not CallDirection.INCOMING or row.state not in (CallState.RINGING, CallState.IGNORED):
             raise LocalProtocolError(f"cannot reject call {call}: its state is {row.state.value}; hang up instead")
         assert row.sip is not None
-        self._account(row).user_agent.reject(row.sip, status, now=now)
-        self._touched(row)
+        self._calls.user_agent(row).reject(row.sip, status, now=now)
+        self._calls.touched(row)
 
     def ignore(self, call: CallUuid, *, now: float) -> None:
         """Stops ringing here and tells the caller nothing. Raises LocalProtocolError unless it rings here."""
-        row = self._call(call)
+        row = self._calls.get(call)
         if row.direction is not CallDirection.INCOMING or row.state is not CallState.RINGING or row.answering:
             raise LocalProtocolError(f"cannot ignore call {call}: its state is {row.state.value}; it must ring here")
         row.state = CallState.IGNORED
-        self._outbox.put(events.IncomingCallIgnored(row.account, row.info))
+        self._calls.put(events.IncomingCallIgnored(row.account, row.info))
 
     def hang_up(self, call: CallUuid, *, now: float) -> None:
         """Ends a call by CANCEL, 480 or BYE, whichever its state asks for."""
-        self._hang_up(self._call(call), now)
+        self._hang_up(self._calls.get(call), now)
 
     def hang_up_all(self, account: AccountId | None = None, *, now: float) -> None:
         """Ends all calls, or those of one account."""
-        for call in list(self._calls.values()):
+        for call in self._calls:
             if account is None or call.account == account:
                 self._hang_up(call, now)
 
@@ -170,11 +149,16 @@ class CallControl:
         self._drain_media(now)
 
     def set_muted(self, call: CallUuid, muted: bool, *, now: float) -> None:
-        row = self._call(call)
+        row = self._calls.get(call)
         row.muted = muted
         if row.session is not None:
-            self._media.set_muted(row.session, muted, now=now)
+            self._media.set_muted(row.session, muted or row.on_hold, now=now)
             self._drain_media(now)
+
+    def set_held(self, call: CallUuid, held: bool, *, now: float) -> None:
+        """Wishes a call on hold, or back. Raises LocalProtocolError unless it was answered and is not so already."""
+        self._renegotiation.wish(self._calls.get(call), held, now=now)
+        self._drain_media(now)
 
     def write_audio(self, call: CallUuid, samples: Samples, rate: int, *, now: float) -> int:
         taken = self._media.write_audio(self._session(call, "write audio"), samples, rate, now=now)
@@ -191,15 +175,15 @@ class CallControl:
         return self._media.audio_queued(self._session(call, "ask for queued audio"))
 
     def statistics(self, call: CallUuid) -> MediaStatistics | None:
-        row = self._call(call)
+        row = self._calls.get(call)
         return self._media.statistics(row.session) if row.session is not None else None
 
     def info(self, call: CallUuid) -> CallInfo:
-        return self._call(call).info
+        return self._calls.get(call).info
 
     def all(self) -> tuple[CallInfo, ...]:
         """All calls that have not ended, oldest first."""
-        return tuple(call.info for call in self._calls.values())
+        return tuple(call.info for call in self._calls)
 
     # Inputs
 
@@ -208,7 +192,7 @@ class CallControl:
         if isinstance(output, IncomingCall):
             self._on_incoming(account, output, now)
             return
-        call = self._by_sip.get((account.id, output.call))
+        call = self._calls.by_sip(account.id, output.call)
         if call is None:
             return  # refused, or ended by us already
         match output:
@@ -223,12 +207,16 @@ class CallControl:
             case InfoReceived():
                 self._on_info(call, output)
             case ReofferReceived():
-                self._on_reoffer(call, output, now)
+                self._renegotiation.received(call, output, now=now)
+                self._drain_media(now)
             case ReofferAnswered():
-                if output.description:
-                    self._apply(call, output.description, is_offer=False, now=now)
+                self._renegotiation.answered(call, output, now=now)
+                self._drain_media(now)
+                self._renegotiation.settle(call, now=now)
+                self._drain_media(now)
             case ReofferRejected():
-                pass  # the session is as it was
+                self._renegotiation.rejected(call, output, now=now)
+                self._drain_media(now)
             case _:
                 assert_never(output)
 
@@ -253,20 +241,20 @@ class CallControl:
         return self._media.next_timeout()
 
     def poll_output(self) -> CallControlOutput | None:
-        return self._outbox.poll()
+        return self._calls.outbox.poll()
 
     def outputs(self) -> Iterator[CallControlOutput]:
-        return self._outbox.drain()
+        return self._calls.outbox.drain()
 
     # What user agents say
 
     def _on_incoming(self, account: Account, output: IncomingCall, now: float) -> None:
-        busy = any(call.account == account.id for call in self._calls.values())
+        busy = any(call.account == account.id for call in self._calls)
         full = len(self._calls) >= self._max_calls
         if self.closing or full or (busy and not account.options.allow_multiple_incoming):
-            with _unless_over:
+            with unless_over:
                 account.user_agent.reject(output.call, 486, now=now)
-            self._outbox.put(AccountTouched(account.id))
+            self._calls.put(AccountTouched(account.id))
             return
         headers = {name.lower(): value for name, value in output.headers}
         named = CallUuid(headers.get("x-calluuid", str(output.call)))
@@ -283,17 +271,16 @@ class CallControl:
             stir_shaken_state=headers.get("x-plivo-stir-verification", "Not_applicable"),
             started_at=now,
         )
-        self._calls[call.uuid] = call
-        self._by_sip[account.id, output.call] = call
-        with _unless_over:
+        self._calls.add(call)
+        with unless_over:
             account.user_agent.ring(output.call, now=now)
-        self._touched(call)
-        self._outbox.put(events.IncomingCall(account.id, call.info, call.src, output.caller.display_name or ""))
+        self._calls.touched(call)
+        self._calls.put(events.IncomingCall(account.id, call.info, call.src, output.caller.display_name or ""))
 
     def _on_progress(self, call: Call, output: CallProgress, now: float) -> None:
         if call.state is CallState.INITIALIZED:
             call.state = CallState.RINGING
-            self._outbox.put(events.CallRemoteRinging(call.account, call.info))
+            self._calls.put(events.CallRemoteRinging(call.account, call.info))
         if output.description is not None and not call.answer_applied:
             call.answer_applied = True
             self._apply(call, output.description, is_offer=False, now=now)
@@ -320,29 +307,14 @@ class CallControl:
             return  # its SDP did not fit: it is being hung up
         call.state = CallState.ANSWERED
         call.answered_at = now
-        self._outbox.put(events.CallAnswered(call.account, call.info))
+        self._calls.put(events.CallAnswered(call.account, call.info))
 
     def _on_info(self, call: Call, output: InfoReceived) -> None:
         try:
             key = parse_info(output.content_type, output.body)
         except ParseError:
             return  # INFO has other uses, none of them ours
-        self._outbox.put(events.DtmfReceived(call.account, call.info, key.digit, key.duration_ms))
-
-    def _on_reoffer(self, call: Call, output: ReofferReceived, now: float) -> None:
-        assert call.sip is not None
-        if call.session is None:
-            with _unless_over:
-                self._account(call).user_agent.reject_reoffer(call.sip, 488, now=now)
-            self._touched(call)
-            return
-        call.reoffered = True
-        if output.description is not None:
-            self._apply(call, output.description, is_offer=True, now=now)
-            return
-        # RFC 3261 section 14.2: a re-INVITE without an offer asks for ours; the answer comes in the ACK.
-        self._media.create_offer(call.session, now=now)
-        self._drain_media(now)
+        self._calls.put(events.DtmfReceived(call.account, call.info, key.digit, key.duration_ms))
 
     # What media says
 
@@ -350,13 +322,14 @@ class CallControl:
         for output in self._media.outputs():
             match output:
                 case OpenDatagram() | CloseFlow() | SendDatagram():
-                    self._outbox.put(output)
+                    self._calls.put(output)
                 case media_plane.AudioAvailable():
-                    calls = [self._by_session[session] for session in output.sessions if session in self._by_session]
+                    found = (self._calls.by_session(session) for session in output.sessions)
+                    calls = tuple(call.uuid for call in found if call is not None)
                     if calls:
-                        self._outbox.put(events.AudioReady(tuple(call.uuid for call in calls)))
+                        self._calls.put(events.AudioReady(calls))
                 case _:
-                    if (call := self._by_session.get(output.session)) is not None:
+                    if (call := self._calls.by_session(output.session)) is not None:
                         self._on_media(call, output, now)
 
     def _on_media(
@@ -376,56 +349,53 @@ class CallControl:
             case media_plane.MediaFailed():
                 self._on_media_failed(call, output.status, output.reason, now)
             case media_plane.MediaConnected():
-                self._outbox.put(events.MediaConnected(call.account, call.info))
+                self._calls.put(events.MediaConnected(call.account, call.info))
+            case media_plane.MediaDisconnected() if call.on_hold or call.held_by_peer:
+                pass  # silence is what a hold is for
             case media_plane.MediaDisconnected():
-                self._outbox.put(events.MediaDisconnected(call.account, call.info, output.reason))
+                self._calls.put(events.MediaDisconnected(call.account, call.info, output.reason))
             case media_plane.DtmfReceived():
-                self._outbox.put(events.DtmfReceived(call.account, call.info, output.digit, output.duration_ms))
+                self._calls.put(events.DtmfReceived(call.account, call.info, output.digit, output.duration_ms))
             case media_plane.TonesSent():
-                self._outbox.put(events.DtmfSent(call.account, call.info))
+                self._calls.put(events.DtmfSent(call.account, call.info))
             case _:
                 assert_never(output)
 
     def _on_local_description(self, call: Call, body: bytes, now: float) -> None:
-        user_agent = self._account(call).user_agent
-        if call.reoffered and call.sip is not None:
-            call.reoffered = False
-            with _unless_over:
-                user_agent.answer_reoffer(call.sip, body, now=now)
-        elif call.sip is not None:
-            with _unless_over:
+        if self._renegotiation.described(call, body, now=now):
+            return
+        user_agent = self._calls.user_agent(call)
+        if call.sip is not None:
+            with unless_over:
                 user_agent.answer(call.sip, body, now=now)
         else:
             uri = parse_uri(call.dest)
             assert isinstance(uri, SipUri)
             try:
-                call.sip = user_agent.invite(uri, body, headers=tuple(call.extra_headers.items()), now=now)
+                sip = user_agent.invite(uri, body, headers=tuple(call.extra_headers.items()), now=now)
             except LocalProtocolError:  # the flow went while the offer was being made
                 self._fail(call, "Connection Error", now)
                 return
-            self._by_sip[call.account, call.sip] = call
-        self._touched(call)
+            self._calls.name_sip(call, sip)
+        self._calls.touched(call)
 
     def _on_media_failed(self, call: Call, status: int, reason: str, now: float) -> None:
         cause = "Incompatible SDP" if status == 488 else reason
-        if call.reoffered and call.sip is not None:
-            call.reoffered = False
-            with _unless_over:
-                self._account(call).user_agent.reject_reoffer(call.sip, status, now=now)
-            self._touched(call)
-        elif call.direction is CallDirection.INCOMING and call.state is CallState.RINGING and call.sip is not None:
+        if self._renegotiation.media_failed(call, status, now=now):
+            return
+        if call.direction is CallDirection.INCOMING and call.state is CallState.RINGING and call.sip is not None:
             call.failure = cause
-            with _unless_over:
-                self._account(call).user_agent.reject(call.sip, status, now=now)
-            self._touched(call)
+            with unless_over:
+                self._calls.user_agent(call).reject(call.sip, status, now=now)
+            self._calls.touched(call)
         else:
             self._fail(call, cause, now)
 
     def _open_session(self, call: Call, now: float) -> SessionId:
         self._sessions += 1
         session = call.session = SessionId(f"session{self._sessions}")
-        self._by_session[session] = call
-        account = self._account(call)
+        self._calls.add_session(call, session)
+        account = self._calls.account(call)
         addresses = account.options.media_addresses
         if not addresses and account.hop is not None and account.hop.local is not None:
             addresses = (account.hop.local.host,)
@@ -464,9 +434,9 @@ class CallControl:
             # The INVITE has not left: there is nobody to tell.
             self._end(call, CallEnd(EndKind.CANCELED, "local", 487, "Canceled"), now)
             return
-        with _unless_over:
-            self._account(call).user_agent.hangup(call.sip, now=now)
-        self._touched(call)
+        with unless_over:
+            self._calls.user_agent(call).hangup(call.sip, now=now)
+        self._calls.touched(call)
 
     def _fail(self, call: Call, cause: str, now: float) -> None:
         """Ends a call for a reason of our own."""
@@ -481,38 +451,24 @@ class CallControl:
         call.finish(end)
         if call.failure and not answered:
             call.state = CallState.FAILED
-        self._calls.pop(call.uuid, None)
-        if call.sip is not None:
-            self._by_sip.pop((call.account, call.sip), None)
+        self._calls.remove(call)
         if answered:
             hangup_info = HangupInfo(originator=call.originator, reason=call.failure or end.cause)
             statistics = self._media.statistics(call.session) if call.session is not None else None
-            self._outbox.put(events.CallTerminated(call.account, call.info, hangup_info, statistics))
+            self._calls.put(events.CallTerminated(call.account, call.info, hangup_info, statistics))
         elif call.direction is CallDirection.INCOMING and end.how is EndKind.CANCELED and end.by == "remote":
-            self._outbox.put(events.IncomingCallCanceled(call.account, call.info))
+            self._calls.put(events.IncomingCallCanceled(call.account, call.info))
         else:
-            self._outbox.put(events.CallFailed(call.account, call.info, call.failure or end.cause))
+            self._calls.put(events.CallFailed(call.account, call.info, call.failure or end.cause))
         if call.session is not None:
-            self._by_session.pop(call.session, None)
+            self._calls.remove_session(call.session)
             self._media.close_session(call.session, now=now)
             self._drain_media(now)
 
     # Small helpers
 
-    def _touched(self, call: Call) -> None:
-        self._outbox.put(AccountTouched(call.account))
-
-    def _account(self, call: Call) -> Account:
-        return self._accounts[call.account]
-
-    def _call(self, call: CallUuid) -> Call:
-        try:
-            return self._calls[call]
-        except KeyError:
-            raise LocalProtocolError(f"there is no call {call!r}: it has ended or never was; see calls()") from None
-
     def _session(self, call: CallUuid, what: str) -> SessionId:
-        row = self._call(call)
+        row = self._calls.get(call)
         if row.session is None:
             raise LocalProtocolError(f"cannot {what}: call {call} is {row.state.value}; answer it first")
         return row.session

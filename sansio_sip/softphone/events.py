@@ -15,7 +15,9 @@ __all__ = [
     "AudioReady",
     "CallAnswered",
     "CallFailed",
+    "CallHeld",
     "CallRemoteRinging",
+    "CallResumed",
     "CallTerminated",
     "Calling",
     "Closed",
@@ -23,6 +25,7 @@ __all__ = [
     "DtmfReceived",
     "DtmfSent",
     "Event",
+    "HoldFailed",
     "IncomingCall",
     "IncomingCallCanceled",
     "IncomingCallIgnored",
@@ -32,6 +35,8 @@ __all__ = [
     "Logout",
     "MediaConnected",
     "MediaDisconnected",
+    "RemoteHold",
+    "RemoteResumed",
     "WebSocketConnected",
 ]
 
@@ -129,6 +134,48 @@ class MediaDisconnected(_OfCall):
 
     def as_dict(self) -> dict[str, Any]:
         return {"reason": self.reason, "callInfo": self.call_info.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class CallHeld(_OfCall):
+    """The far end has agreed to be put on hold by us."""
+
+    name = "onCallHeld"
+
+
+@dataclass(frozen=True, slots=True)
+class CallResumed(_OfCall):
+    """The far end has agreed to be taken back from hold."""
+
+    name = "onCallResumed"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFailed(_OfCall):
+    """The far end has refused; the call goes on as it was. `wanted` is `hold` or `resume`."""
+
+    wanted: str
+    status: int
+    cause: str
+
+    name = "onHoldFailed"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"wanted": self.wanted, "cause": self.cause, "callInfo": self.call_info.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteHold(_OfCall):
+    """The far end has put us on hold: it does not hear us."""
+
+    name = "onRemoteHold"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteResumed(_OfCall):
+    """The far end has taken us back from hold."""
+
+    name = "onRemoteResumed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +342,11 @@ Event: TypeAlias = (
     | CallAnswered
     | MediaConnected
     | MediaDisconnected
+    | CallHeld
+    | CallResumed
+    | HoldFailed
+    | RemoteHold
+    | RemoteResumed
     | CallTerminated
     | CallFailed
     | IncomingCall

@@ -209,6 +209,9 @@ class MediaPlane(Protocol):
     def apply_answer(self, session: SessionId, answer: SessionDescription, *, now: float) -> None:
         """Takes the peer's answer to our last offer. `MediaFailed` when it does not fit."""
 
+    def rollback_offer(self, session: SessionId, *, now: float) -> None:
+        """Our last offer has come to nothing: the session is as it was. Harmless where none waits for its answer."""
+
     def rebind(self, session: SessionId, bind: tuple[str, ...], *, now: float) -> None:
         """Takes new local addresses; the next offer restarts ICE."""
 

@@ -628,7 +628,10 @@ def test_offer_of_the_peer_overtakes_ours_that_waits() -> None:
     assert isinstance(ours, Request)
     peer.respond(ours, 491)
     peer.give(peer.request("INVITE", number=2, to_tag=tag, body=b"v=0 theirs\r\n"))
-    assert peer.events() == [ReofferRejected(call, 491, "SIP Failure Code"), ReofferReceived(call, b"v=0 theirs\r\n")]
+    assert peer.events() == [
+        ReofferRejected(call, 491, "SIP Failure Code", overtaken=True),
+        ReofferReceived(call, b"v=0 theirs\r\n"),
+    ]
     peer.ua.answer_reoffer(call, ANSWER, now=peer.now)
     peer.give(peer.request("ACK", number=2, to_tag=tag))
     peer.wait(10)

@@ -146,7 +146,7 @@ def test_both_offer_again_at_once_and_both_get_through() -> None:
     assert pipe.log.count("alice: 491 INVITE") == pipe.log.count("bob: 491 INVITE") == 1
     # Bob did not make the Call-ID, so his turn comes first; Alice's own offer is overtaken by it.
     assert alice.events[-2:] == [
-        ReofferRejected(call, 491, "SIP Failure Code"),
+        ReofferRejected(call, 491, "SIP Failure Code", overtaken=True),
         ReofferReceived(call, b"v=0 bob\r\n"),
     ]
     alice.ua.answer_reoffer(call, ANSWER, now=pipe.now)
