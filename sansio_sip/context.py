@@ -95,11 +95,15 @@ class Entropy:
     A source that has a method `draw(name, bits)` is told the name as well (the recorder's has).
     """
 
-    __slots__ = ("_draw",)
+    __slots__ = ("_named", "_source")
 
     def __init__(self, source: EntropySource) -> None:
-        named: Callable[[str, int], int] | None = getattr(source, "draw", None)
-        self._draw = named if named is not None else lambda _name, bits: source.getrandbits(bits)
+        # Kept as they are, not in a closure: a machine that is copied must take its own source along.
+        self._source = source
+        self._named: Callable[[str, int], int] | None = getattr(source, "draw", None)
+
+    def _draw(self, name: str, bits: int) -> int:
+        return self._source.getrandbits(bits) if self._named is None else self._named(name, bits)
 
     def _text(self, name: str, length: int, characters: str = _ALPHANUMERIC) -> str:
         value = self._draw(name, 8 * length)
