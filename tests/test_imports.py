@@ -57,7 +57,16 @@ BANNED_NAMES = frozenset({"open", "input", "print", "id", "breakpoint"})
 LAYERS = (
     ("errors", "frozen", "timers", "effects", "machine", "context", "trace", "trace_codec"),
     ("sip", "sdp", "dtmf", "auth"),
-    ("web_socket", "connection", "connection_outputs", "connection_state", "server_url", "tls_identity"),
+    (
+        "web_socket",
+        "connection",
+        "connection_outputs",
+        "connection_state",
+        "server_url",
+        "side_streams",
+        "signalling",
+        "tls_identity",
+    ),
     ("softphone", "server", "simulation"),
 )
 

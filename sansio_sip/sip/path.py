@@ -10,7 +10,7 @@ from .message import Request
 from .transport import Hop, default_port
 from .uri import SipUri, Uri
 
-__all__ = ["literal_address", "stamp", "way"]
+__all__ = ["literal_address", "named_address", "stamp", "way"]
 
 
 def literal_address(uri: Uri) -> Address | None:
@@ -26,11 +26,17 @@ def literal_address(uri: Uri) -> Address | None:
     return Address(host, uri.port or default_port("TLS" if uri.scheme == "sips" else "UDP"))
 
 
+def named_address(uri: Uri) -> Address | None:
+    """The host and port of a URI as they stand there, the port 0 where there is none: for whoever looks names up."""
+    return Address(uri.host, uri.port or 0) if isinstance(uri, SipUri) else None
+
+
 def way(identity: Identity, request: Request, peer: Hop | None) -> Hop | None:
     """Where a request goes; None where there is no way.
 
     With a server, that is the flow to it. Without one, it is the address in the first Route or in the Request-URI;
-    if that is a name, then `peer`, from where the last message of the dialog came.
+    if that is a name, then `peer`, from where the last message of the dialog came; before there is any, the hop has the
+    name in its address, and `signalling` looks it up.
     """
     hop = identity.hop
     if hop is None or identity.has_server:
@@ -38,9 +44,12 @@ def way(identity: Identity, request: Request, peer: Hop | None) -> Hop | None:
     routes = request.routes
     # A strict router stands in the Request-URI already (RFC 3261 section 12.2.1.1).
     loose = bool(routes) and isinstance(routes[0].uri, SipUri) and routes[0].uri.has_parameter("lr")
-    address = literal_address(routes[0].uri if loose else request.uri)
-    if address is None and peer is not None:
+    target = routes[0].uri if loose else request.uri
+    address = literal_address(target)
+    if address is None and peer is not None and peer.transport == hop.transport:
         address = peer.address
+    if address is None:
+        address = named_address(target)
     return replace(hop, address=address) if address is not None else None
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias, assert_never
 
 from sansio_sip.context import Context
+from sansio_sip.effects import Address
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.timers import Deadlines
@@ -43,7 +44,7 @@ from .headers import Reason
 from .identity import AccountConfig, Identity
 from .invite_session import InviteSession
 from .message import Headers, Message, Request, Response
-from .path import literal_address, stamp, way
+from .path import stamp, way
 from .registration import Registered, Registration, RegistrationFailed, Unregistered
 from .screening import content_headers, refusal_of_malformed, refuse
 from .transaction_user import CancelRequest, SendAck, SendRequest, SendResponse
@@ -161,14 +162,12 @@ class UserAgent:
         Nothing bounds the time that the callee may let it ring: `hangup`.
 
         Raises:
-            LocalProtocolError: no flow, too many calls, a header that is none, or a host name without a server.
+            LocalProtocolError: no flow, too many calls, or a header that is none.
         """
         if self._identity.hop is None:
             raise LocalProtocolError("cannot call: there is no signalling flow; wait until one is ready")
         if len(self._sessions) >= self._config.max_calls:
             raise LocalProtocolError(f"cannot call: {len(self._sessions)} calls are up; end one first")
-        if not self._identity.has_server and literal_address(uri) is None:
-            raise LocalProtocolError(f"cannot call {uri}: without a server the host must be an IP address")
         try:
             Headers(headers)
         except ValueError as error:
@@ -284,6 +283,11 @@ class UserAgent:
         if hop.flow is not None:
             self._layer.flow_lost(hop.flow, now=now)
             self._drain_layer(now)
+
+    def unreachable(self, address: Address, *, now: float) -> None:
+        """What was sent to `address` goes nowhere."""
+        self._layer.unreachable(address, now=now)
+        self._drain_layer(now)
 
     def receive_message(self, message: Message, hop: Hop, *, now: float) -> None:
         """A message that could be read; `hop` is where it came from."""

@@ -21,10 +21,8 @@ from sansio_sip.connection import (
     ConnectionFailed,
     ConnectionLost,
     ConnectionOpened,
-    ConnectionOutput,
     MessageArrived,
     ServerUrl,
-    SignallingConnection,
 )
 from sansio_sip.context import Context
 from sansio_sip.effects import (
@@ -32,6 +30,7 @@ from sansio_sip.effects import (
     CloseFlow,
     Effect,
     FlowId,
+    Listen,
     OpenDatagram,
     OpenStream,
     Record,
@@ -42,6 +41,7 @@ from sansio_sip.effects import (
 )
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
+from sansio_sip.signalling import Signalling, SignallingOutput, Unreachable
 from sansio_sip.sip.parser import parse_message
 from sansio_sip.sip.transport import Hop
 from sansio_sip.sip.user_agent import (
@@ -160,7 +160,7 @@ class Account:
         self._context = context
         self._outbox: Outbox[AccountOutput] = Outbox()
         self._timers: TimerSet[Timer] = TimerSet()
-        self._connection = SignallingConnection(
+        self._signalling = Signalling(
             context,
             account,
             self.servers,
@@ -193,7 +193,7 @@ class Account:
 
     def connect(self, *, now: float) -> None:
         """Opens the signalling flow without registering. Harmless when it is open or on its way."""
-        self._connection.connect(now=now)
+        self._signalling.connect(now=now)
         self._drain(now)
 
     def login(self, *, now: float) -> None:
@@ -205,7 +205,7 @@ class Account:
         self.state = AccountState.LOGGING_IN
         self._moves = 0
         self._timers.arm(Timer.LOGIN, now + self.options.login_timeout)
-        self._connection.connect(now=now)
+        self._signalling.connect(now=now)
         self.user_agent.register(now=now)
         self._drain(now)
 
@@ -216,7 +216,7 @@ class Account:
         self._timers.cancel(Timer.LOGIN)
         self.state = AccountState.LOGGING_OUT
         if self.hop is None:
-            self._connection.close(now=now)
+            self._signalling.close(now=now)
         self.user_agent.unregister(now=now)  # without a flow it is done at once
         self._drain(now)
 
@@ -226,7 +226,7 @@ class Account:
         self.state = AccountState.IDLE
         self.hop = None
         self.registered = False
-        self._connection.close(now=now)
+        self._signalling.close(now=now)
         self._drain(now)
 
     def touched(self, *, now: float) -> None:
@@ -238,23 +238,28 @@ class Account:
     def flow_opened(
         self, flow: FlowId, local: Address, remote: Address | None, peer: TlsPeer | None, *, now: float
     ) -> None:
-        self._connection.flow_opened(flow, local, remote, peer, now=now)
+        self._signalling.flow_opened(flow, local, remote, peer, now=now)
+        self._drain(now)
+
+    def flow_accepted(self, flow: FlowId, local: Address, remote: Address, *, now: float) -> None:
+        """A peer has connected to where the account listens."""
+        self._signalling.flow_accepted(flow, local, remote, now=now)
         self._drain(now)
 
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
-        self._connection.flow_lost(flow, reason, now=now)
+        self._signalling.flow_lost(flow, reason, now=now)
         self._drain(now)
 
     def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
-        self._connection.receive_stream(flow, data, now=now)
+        self._signalling.receive_stream(flow, data, now=now)
         self._drain(now)
 
     def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
-        self._connection.receive_datagram(flow, data, source, now=now)
+        self._signalling.receive_datagram(flow, data, source, now=now)
         self._drain(now)
 
     def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
-        self._connection.resolved(query, records, now=now)
+        self._signalling.resolved(query, records, now=now)
         self._drain(now)
 
     def handle_timeout(self, *, now: float) -> None:
@@ -264,12 +269,12 @@ class Account:
                     self._refuse_login(self._last_failure or "Request Timeout", 0, now)
                 case _:
                     assert_never(timer)
-        self._connection.handle_timeout(now=now)
+        self._signalling.handle_timeout(now=now)
         self.user_agent.handle_timeout(now=now)
         self._drain(now)
 
     def next_timeout(self) -> float | None:
-        deadlines = (self._timers.next(), self._connection.next_timeout(), self.user_agent.next_timeout())
+        deadlines = (self._timers.next(), self._signalling.next_timeout(), self.user_agent.next_timeout())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def poll_output(self) -> AccountOutput | None:
@@ -283,16 +288,16 @@ class Account:
     def _drain(self, now: float) -> None:
         """Each child may have been touched by the other's output, so go round until both are silent."""
         while True:
-            output = self._connection.poll_output()
+            output = self._signalling.poll_output()
             if output is not None:
-                self._on_connection_output(output, now)
+                self._on_signalling_output(output, now)
                 continue
             said = self.user_agent.poll_output()
             if said is None:
                 return
             self._on_user_agent_output(said, now)
 
-    def _on_connection_output(self, output: ConnectionOutput, now: float) -> None:
+    def _on_signalling_output(self, output: SignallingOutput, now: float) -> None:
         match output:
             case ConnectionOpened():
                 self.hop = output.hop
@@ -319,7 +324,9 @@ class Account:
                 # Each server has had its turn: whoever waits for a login should hear of it now.
                 if self.state is AccountState.LOGGING_IN and output.retry_in != 0.0:
                     self._refuse_login("Connection Error", 0, now)
-            case OpenStream() | OpenDatagram() | SendStream() | SendDatagram() | CloseFlow() | Resolve():
+            case Unreachable():
+                self.user_agent.unreachable(output.address, now=now)
+            case OpenStream() | OpenDatagram() | Listen() | SendStream() | SendDatagram() | CloseFlow() | Resolve():
                 self._outbox.put(output)
             case _:
                 assert_never(output)
@@ -328,7 +335,7 @@ class Account:
         match output:
             case SendMessage():
                 if self.hop is not None:
-                    self._connection.send(output.data, output.hop.address, now=now)
+                    self._signalling.send(output.data, output.hop, now=now)
             case Registered():
                 self.registered = True
                 self._moves = 0
@@ -373,8 +380,8 @@ class Account:
             if server is None or not secure_enough or self._moves >= MAX_MOVES:
                 return False
             self._moves += 1
-            self._connection.move(server, f"the registrar is at {server}", now=now)
-        elif failure.status not in UNAVAILABLE or not self._connection.fail_over(failure.cause, now=now):
+            self._signalling.move(server, f"the registrar is at {server}", now=now)
+        elif failure.status not in UNAVAILABLE or not self._signalling.fail_over(failure.cause, now=now):
             return False
         self.user_agent.flow_lost(failure.cause, now=now)  # what it asks for from here on is for the next flow
         self.user_agent.register(now=now)
@@ -384,7 +391,7 @@ class Account:
         self.state = AccountState.IDLE
         self._timers.cancel(Timer.LOGIN)
         self.hop = None
-        self._connection.close(now=now)
+        self._signalling.close(now=now)
         self.user_agent.flow_lost(cause, now=now)
         self.user_agent.unregister(now=now)  # else the next flow, opened for a call, would register
         self._outbox.put(LoginRefused(cause, status))

@@ -20,6 +20,7 @@ from sansio_sip.effects import (
     CloseFlow,
     Effect,
     FlowId,
+    Listen,
     OpenDatagram,
     OpenStream,
     Record,
@@ -332,7 +333,14 @@ class Softphone:
         *,
         now: float,
     ) -> None:
-        self._outbox.put(CloseFlow(flow))  # a phone listens to no streams
+        owner = self._owners.get(listener)
+        if owner is None or owner == _CALLS:
+            self._outbox.put(CloseFlow(flow))  # it came while the listener was being closed
+            return
+        self._owners[flow] = owner
+        account = self._accounts[AccountId(owner)]
+        account.flow_accepted(flow, local, remote, now=now)
+        self._drain_account(account, now)
 
     @recorded
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
@@ -412,6 +420,9 @@ class Softphone:
             match output:
                 case OpenStream() | OpenDatagram():
                     self._owners[output.flow] = account.id
+                    self._outbox.put(output)
+                case Listen():
+                    self._owners[output.listener] = account.id
                     self._outbox.put(output)
                 case CloseFlow():
                     self._owners.pop(output.flow, None)

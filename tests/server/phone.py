@@ -63,7 +63,8 @@ class Phone:
         *,
         now: float,
     ) -> None:
-        self._outbox.put(CloseFlow(flow))
+        self.account.flow_accepted(flow, local, remote, now=now)
+        self._drain(now)
 
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
         self.account.flow_lost(flow, reason, now=now)

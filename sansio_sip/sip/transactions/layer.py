@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from sansio_sip.context import Context
-from sansio_sip.effects import FlowId
+from sansio_sip.effects import Address, FlowId
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.machine import Outbox
 from sansio_sip.sip.message import Message, Request, Response
@@ -211,6 +211,13 @@ class TransactionLayer:
             if machine is not None:
                 machine.flow_lost(now=now)
                 self._drain(transaction, machine)
+
+    def unreachable(self, address: Address, *, now: float) -> None:
+        """Nothing can be sent to `address`: the client transactions that wait for an answer from there fail."""
+        for transaction, client in tuple(self._clients.items()):
+            if client.hop.address == address:
+                client.flow_lost(now=now)
+                self._drain(transaction, client)
 
     def handle_timeout(self, *, now: float) -> None:
         for transaction in self._deadlines.due(now):

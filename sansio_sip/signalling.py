@@ -1,0 +1,292 @@
+"""All signalling of one account: the flow to its server, or its UDP port; streams beside it; names looked up.
+
+Theory of operation
+-------------------
+`Signalling` joins `SignallingConnection`, which keeps the flow, with `SideStreams`, which carries what is too large for
+a datagram, and looks up the names of peers. Messages go in with the hop that they are for:
+
+- a hop that names a stream beside the flow: they take it;
+- a hop whose address is a host name (peer to peer, `sip:bob@example.com`): it is looked up as RFC 3263 says, and they
+  wait; `Unreachable` says that it has no address;
+- any other: the flow, or a stream where the flow is UDP and the message too large.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
+
+from .connection import ConnectionOutput, MessageArrived, ServerUrl, SignallingConnection
+from .connection_outputs import ConnectionLost, ConnectionOpened
+from .context import Context
+from .effects import (
+    Address,
+    CloseFlow,
+    FlowId,
+    Listen,
+    OpenStream,
+    Record,
+    Resolve,
+    SendDatagram,
+    SendStream,
+    TlsPeer,
+)
+from .machine import Outbox
+from .server_url import is_ip_address
+from .side_streams import SideStreamCounters, SideStreams, StreamMessage
+from .sip.locating import Located, Locator, Target
+from .sip.transport import Hop
+
+__all__ = ["Signalling", "SignallingOutput", "Unreachable"]
+
+MAX_NAMES = 64
+"""Names of peers that are remembered; the oldest is asked again when it is met again."""
+
+KEPT_FOR = 300.0
+"""Seconds for which an answer holds; the records' own time is not known here. Nothing, where there was none."""
+
+MAX_WAITING = 16
+"""Messages that wait for one name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No message can go to `address`, whose host is a name: it was looked up, and there is nothing there."""
+
+    address: Address
+    reason: str
+
+
+SignallingOutput: TypeAlias = ConnectionOutput | Listen | Unreachable
+
+
+@dataclass(slots=True)
+class _Name:
+    """What is known of a peer's name."""
+
+    locator: Locator | None
+    target: Target | None = None
+    known_until: float = 0.0
+    waiting: list[bytes] = field(default_factory=list)
+
+
+class Signalling:
+    """The machine of an account's signalling. See `SignallingConnection` for the arguments and the commands."""
+
+    def __init__(
+        self,
+        context: Context,
+        name: str,
+        servers: tuple[ServerUrl, ...],
+        *,
+        bind: Address,
+        pause: tuple[float, float],
+        ca_file: str | None = None,
+        tls_verify: bool = True,
+    ) -> None:
+        self._context = context
+        self._name = name
+        self._listens = not servers
+        self._connection = SignallingConnection(
+            context, name, servers, bind=bind, pause=pause, ca_file=ca_file, tls_verify=tls_verify
+        )
+        self._side = SideStreams(name)
+        self._outbox: Outbox[SignallingOutput] = Outbox()
+        self._hop: Hop | None = None
+        self._listener: FlowId | None = None
+        self._names: dict[Address, _Name] = {}
+        self._queries: dict[int, tuple[Address | None, int]] = {}  # whose question, and its number there
+        self._query = 0
+
+    @property
+    def counters(self) -> SideStreamCounters:
+        return self._side.counters
+
+    # Commands
+
+    def connect(self, *, now: float) -> None:
+        self._connection.connect(now=now)
+        self._drain(now)
+
+    def close(self, *, now: float) -> None:
+        self._connection.close(now=now)
+        self._drain(now)
+
+    def fail_over(self, reason: str, *, now: float) -> bool:
+        moved = self._connection.fail_over(reason, now=now)
+        self._drain(now)
+        return moved
+
+    def move(self, server: ServerUrl, reason: str, *, now: float) -> None:
+        self._connection.move(server, reason, now=now)
+        self._drain(now)
+
+    def send(self, data: bytes, hop: Hop, *, now: float) -> None:
+        """Sends one message. One whose stream has gone is dropped: its sender was told, or will hear of it in time."""
+        if hop.flow is not None and self._side.owns(hop.flow):
+            self._side.respond(hop.flow, data)
+        elif self._hop is None:
+            return
+        elif hop.address is not None and not is_ip_address(hop.address.host):
+            self._send_to_name(data, hop.address, now)
+        elif hop.transport == self._hop.transport:
+            self._send_to(data, hop.address or self._hop.address, now)
+        self._drain(now)
+
+    # Inputs
+
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        address, asked = self._queries.pop(query, (None, 0))
+        if address is None:
+            self._connection.resolved(asked, records, now=now)
+        elif (name := self._names.get(address)) is not None and name.locator is not None:
+            name.locator.resolved(asked, records)
+            self._drain_locator(address, name, now)
+        self._drain(now)
+
+    def flow_opened(
+        self, flow: FlowId, local: Address, remote: Address | None = None, peer: TlsPeer | None = None, *, now: float
+    ) -> None:
+        if self._side.owns(flow):
+            self._side.flow_opened(flow, local, remote, now=now)
+        else:
+            self._connection.flow_opened(flow, local, remote, peer, now=now)
+        self._drain(now)
+
+    def flow_accepted(self, flow: FlowId, local: Address, remote: Address, *, now: float) -> None:
+        """A peer has connected to where we listen."""
+        self._side.flow_accepted(flow, local, remote, now=now)
+        self._drain(now)
+
+    def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
+        if flow == self._listener:
+            self._listener = None  # somebody else has the port; datagrams do without
+        elif self._side.owns(flow):
+            self._side.flow_lost(flow, now=now)
+        else:
+            self._connection.flow_lost(flow, reason, now=now)
+        self._drain(now)
+
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
+        if self._side.owns(flow):
+            self._side.receive_stream(flow, data, now=now)
+        else:
+            self._connection.receive_stream(flow, data, now=now)
+        self._drain(now)
+
+    def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
+        self._connection.receive_datagram(flow, data, source, now=now)
+        self._drain(now)
+
+    def handle_timeout(self, *, now: float) -> None:
+        self._connection.handle_timeout(now=now)
+        self._side.handle_timeout(now=now)
+        self._drain(now)
+
+    def next_timeout(self) -> float | None:
+        deadlines = (self._connection.next_timeout(), self._side.next_timeout())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def poll_output(self) -> SignallingOutput | None:
+        return self._outbox.poll()
+
+    def outputs(self) -> Iterator[SignallingOutput]:
+        return self._outbox.drain()
+
+    # Children
+
+    def _drain(self, now: float) -> None:
+        for output in self._connection.outputs():
+            match output:
+                case ConnectionOpened():
+                    self._on_opened(output.hop)
+                case ConnectionLost():
+                    self._on_lost()
+                case Resolve():
+                    self._ask(output, None)
+                    continue
+                case _:
+                    pass
+            self._outbox.put(output)
+        for said in self._side.outputs():
+            match said:
+                case StreamMessage():
+                    self._outbox.put(MessageArrived(said.data, said.hop))
+                case OpenStream() | SendStream() | SendDatagram() | CloseFlow():
+                    self._outbox.put(said)
+                case _:
+                    assert_never(said)
+
+    def _on_opened(self, hop: Hop) -> None:
+        self._hop = hop
+        if hop.reliable:
+            return
+        self._side.flow_ready(hop)
+        if self._listens and hop.local is not None and hop.flow is not None:
+            self._listener = FlowId(f"{hop.flow}.listen")
+            self._outbox.put(Listen(self._listener, hop.local))
+
+    def _on_lost(self) -> None:
+        self._hop = None
+        if self._listener is not None:
+            self._outbox.put(CloseFlow(self._listener))
+            self._listener = None
+        self._side.close()
+        self._names.clear()
+
+    def _send_to(self, data: bytes, destination: Address | None, now: float, *, by_stream: bool = False) -> None:
+        beside = self._hop is not None and not self._hop.reliable and destination is not None
+        if beside and destination is not None and self._side.send(data, destination, by_stream=by_stream, now=now):
+            return
+        self._connection.send(data, destination, now=now)
+
+    # Names
+
+    def _send_to_name(self, data: bytes, address: Address, now: float) -> None:
+        name = self._names.get(address)
+        if name is None or (name.locator is None and name.known_until <= now):
+            while len(self._names) >= MAX_NAMES:
+                del self._names[next(iter(self._names))]
+            locator = Locator(
+                self._context,
+                address.host,
+                address.port or None,
+                transports=("UDP", "TCP"),
+                first_query=self._query + 1,
+            )
+            name = self._names[address] = _Name(locator)
+            self._drain_locator(address, name, now)
+        if name.locator is not None:
+            if data not in name.waiting and len(name.waiting) < MAX_WAITING:
+                name.waiting.append(data)
+        elif name.target is not None:
+            self._send_to(data, name.target.address, now, by_stream=name.target.transport == "TCP")
+
+    def _drain_locator(self, address: Address, name: _Name, now: float) -> None:
+        assert name.locator is not None
+        for output in name.locator.outputs():
+            match output:
+                case Resolve():
+                    self._ask(output, address)
+                case Located():
+                    usable = [each for each in output.targets if self._usable(each)]
+                    name.locator = None
+                    name.target = usable[0] if usable else None
+                    name.known_until = now + KEPT_FOR if usable else now
+                    waiting, name.waiting = name.waiting, []
+                    if usable:
+                        for data in waiting:
+                            self._send_to_name(data, address, now)
+                    else:
+                        self._outbox.put(Unreachable(address, output.reason or "it has no address that we can reach"))
+                case _:
+                    assert_never(output)
+
+    def _usable(self, target: Target) -> bool:
+        """Whether the family of our own address can reach it."""
+        local = self._hop.local if self._hop is not None else None
+        return local is None or (":" in local.host) == (":" in target.address.host)
+
+    def _ask(self, question: Resolve, address: Address | None) -> None:
+        self._query += 1
+        self._queries[self._query] = (address, question.query)
+        self._outbox.put(Resolve(self._query, question.name, question.kind))
