@@ -152,16 +152,24 @@ class Network:
     Args:
         link: of every pair of hosts, each way.
         sip: how phones reach the server, `SIP_UDP` or `SIP_WS`.
+        trace: records every machine.
+        world: the class of the world, for a test that looks at what passes through it.
     """
 
     def __init__(
-        self, seed: int, *, link: Link | None = None, sip: str = SIP_UDP, trace: TraceWriter | None = None
+        self,
+        seed: int,
+        *,
+        link: Link | None = None,
+        sip: str = SIP_UDP,
+        trace: TraceWriter | None = None,
+        world: type[World] = World,
     ) -> None:
         self.seed = seed
         self.trace = trace
         self.phones: list[Phone] = []
         self._sip = sip
-        self.world = World(seed, link=link)
+        self.world = world(seed, link=link)
         options = ServerOptions(domain=DOMAIN, listen=(SIP_UDP, SIP_WS), users=USERS)
         self.server = Server(self.context("server", "server", {"options": options}), options)
         self.world.add("server", self.server, SERVER_HOST)
