@@ -11,7 +11,7 @@ import click
 from sansio_sip.context import Secret
 from sansio_sip.effects import Address
 from sansio_sip.softphone.media_plane import MediaProfile
-from sansio_sip.softphone.options import CODECS, AccountOptions
+from sansio_sip.softphone.options import CODECS, DEFAULT_CODECS, AccountOptions
 
 __all__ = ["SECONDS", "account_options", "address", "build_account"]
 
@@ -64,7 +64,11 @@ def account_options(command: F) -> F:
             click.option("--no-register", is_flag=True, help="Do not log in; without --server, peer to peer over UDP."),
             click.option("--listen", metavar="HOST:PORT", help="Where we are, peer to peer; default: any free port."),
             click.option(
-                "--codec", default=",".join(CODECS), metavar="NAMES", show_default=True, help="In order of preference."
+                "--codec",
+                default=",".join(DEFAULT_CODECS),
+                metavar="NAMES",
+                show_default=True,
+                help="In order of preference, of " + ", ".join(CODECS) + ".",
             ),
             click.option(
                 "--media",

@@ -28,6 +28,7 @@ from sansio_sip.softphone.media_plane import (
 from sansio_sip.timers import Deadlines
 
 from .audio_stream import FRAME
+from .codecs.opus_parameters import HIGHEST_BITRATE, LOWEST_BITRATE
 from .crypto import CryptoProvider
 from .session import MediaSession
 
@@ -100,6 +101,14 @@ class MediaEngine:
 
     def set_muted(self, session: SessionId, muted: bool, *, now: float) -> None:
         self._session(session).audio.muted = muted
+
+    def set_bitrate(self, session: SessionId, bitrate: int, *, now: float) -> None:
+        row = self._session(session)
+        if not LOWEST_BITRATE <= bitrate <= HIGHEST_BITRATE:
+            raise LocalProtocolError(
+                f"cannot send {bitrate} bits a second: Opus takes {LOWEST_BITRATE} to {HIGHEST_BITRATE}"
+            )
+        row.audio.outgoing.set_bitrate(bitrate)
 
     def write_audio(self, session: SessionId, samples: Samples, rate: int, *, now: float) -> int:
         return self._session(session).audio.write(samples, rate)

@@ -21,6 +21,9 @@ that is due. At each due time:
                              the target: then it stays, and the delay grows by a frame.
     nothing here             make frames up, ten at most; then it is a pause: the cursor is forgotten, and silence is
                              given until a packet's deadline comes (silence suppression, hold).
+    comfort noise            a pause, from here until the next packet of audio is due (RFC 3389).
+    events instead           a pause too: where packets of telephone-event have the numbers that follow the last audio
+                             (RFC 4733), a key was pressed and nothing was lost. `note_event` tells of them.
 
 What comes after its time is dropped as late, but for the next packet in order when nothing newer was played: then all
 packets were held up together, the cursor goes back to it, and the delay grows by as much, to 400 ms at most.
@@ -70,6 +73,10 @@ MAX_BEHIND = 3  # a reader that is later than this has slept
 # Packets in a row that came late: they are not stragglers, the path has become longer.
 LATE_RUN = 10
 
+# Sequence numbers of telephone events since the last packet of audio: the longest press has 8 s (RFC 4733 section
+# 2.5.1.3), at 50 a second. Of an older one the beginning is no longer asked for.
+EVENTS_KEPT = 512
+
 # Timestamps of frames played, to tell a packet that comes twice from one that comes late.
 PLAYED_KEPT = 64
 
@@ -85,6 +92,7 @@ class Frame:
         following: where `payload` is None, the payload just after it if that has come: it may hold a copy of what was
             lost (Opus in-band FEC).
         folded: a second payload to decode after the first; both together are to last `units` (see `playout`).
+        noise: a payload of comfort noise, that tells what the pause beginning here sounds like.
     """
 
     payload: bytes | None
@@ -92,15 +100,17 @@ class Frame:
     pause: bool = False
     following: bytes | None = None
     folded: bytes | None = None
+    noise: bytes | None = None
 
 
 class JitterBuffer:
-    """Holds the packets of one source until they are due. One payload format; telephone events do not belong here.
+    """Holds the packets of one source until they are due. One payload format, and comfort noise; no telephone events.
 
     Args:
         clock_rate: RTP clock, Hz.
         frame: what the reader takes at a time, in RTP clock units (20 ms: 960 for Opus, 160 for G.711).
         duration: RTP clock units of a payload (a decoder's `duration`); without it, each lasts one `frame`.
+        noise_type: payload type of comfort noise; may be assigned to.
 
     Attributes:
         received: packets put in.
@@ -117,7 +127,15 @@ class JitterBuffer:
         resynchronised: new timelines, and times that the reader slept.
     """
 
-    def __init__(self, clock_rate: int, frame: int, *, duration: Callable[[bytes], int] | None = None) -> None:
+    def __init__(
+        self,
+        clock_rate: int,
+        frame: int,
+        *,
+        duration: Callable[[bytes], int] | None = None,
+        noise_type: int | None = None,
+    ) -> None:
+        self.noise_type = noise_type
         self._rate = clock_rate
         self._frame = frame
         self._duration = duration
@@ -132,10 +150,12 @@ class JitterBuffer:
         self._cursor: int | None = None
         self._due: float | None = None  # seconds; None: nothing was played yet
         self._made_up = 0  # frames in a row
+        self._counted = 0  # of these, how many count as concealed
         self._last_played: int | None = None
         self._last_sequence = 0
         self._last_end = 0
         self._played: deque[int] = deque(maxlen=PLAYED_KEPT)
+        self._events: deque[int] = deque(maxlen=EVENTS_KEPT)  # sequence numbers after the last played
         self._since_fold = 0
         self._late_run = 0
         self.received = 0
@@ -199,6 +219,11 @@ class JitterBuffer:
         self._late_run = 0
         self._insert(timestamp, packet)
 
+    def note_event(self, sequence: int) -> None:
+        """A packet of telephone-event has come: its number is no gap. It is not played."""
+        if self._last_played is not None and sequence_distance(sequence, self._last_sequence) > 0:
+            self._events.append(sequence)
+
     def _agrees(self, transit: float, timestamp: int, packet: RtpPacket) -> bool:
         """A transit far off the base: whether the one before was off by the same. If not, it waits for the next."""
         suspect = self._suspect
@@ -210,7 +235,7 @@ class JitterBuffer:
         return False
 
     def _in_time(self, timestamp: int, packet: RtpPacket, transit: float, now: float) -> bool:
-        units = self._units(packet.payload)
+        units = self._units(packet)
         played = self._last_played
         if self._cursor is None:
             if played is None or timestamp > played:
@@ -257,6 +282,7 @@ class JitterBuffer:
         self._packets.clear()
         self._transits.clear()
         self._played.clear()
+        self._events.clear()
         self._base = self._cursor = self._last_played = self._suspect = None
         self._measured = self._late_run = 0
 
@@ -286,8 +312,10 @@ class JitterBuffer:
         assert self._due is not None
         return self._due * self._rate - timestamp - self._base
 
-    def _units(self, payload: bytes) -> int:
-        return self._duration(payload) if self._duration is not None else self._frame
+    def _units(self, packet: RtpPacket) -> int:
+        if self._duration is None or packet.payload_type == self.noise_type:
+            return self._frame
+        return self._duration(packet.payload)
 
     # Frames out
 
@@ -340,7 +368,12 @@ class JitterBuffer:
 
     def _play(self) -> Frame:
         timestamp, packet = self._take()
-        units = self._units(packet.payload)
+        units = self._units(packet)
+        if packet.payload_type == self.noise_type:
+            # Section 4 of RFC 3389: "The RTP timestamp [...] is used to indicate the start of the silence period".
+            self._cursor = None
+            self.paused += 1
+            return Frame(None, units, pause=True, noise=packet.payload)
         assert self._cursor is not None
         excess = self._delay(timestamp) - self._target
         self._cursor = timestamp + units
@@ -349,7 +382,8 @@ class JitterBuffer:
         known = self._measured >= MIN_MEASURED
         if excess > self._frame and known and self._since_fold >= FOLD_EVERY and self._packets:
             following, second = self._packets[0]
-            if following == self._cursor and self._units(second.payload) == units:
+            same = self._units(second) == units and second.payload_type != self.noise_type
+            if following == self._cursor and same:
                 self._take()
                 self._cursor += units
                 self._since_fold = 0
@@ -360,27 +394,33 @@ class JitterBuffer:
     def _take(self) -> tuple[int, RtpPacket]:
         timestamp, packet = self._packets.pop(0)
         if self._made_up and self._last_played is not None:
-            in_order = sequence_distance(packet.sequence, self._last_sequence) == 1
+            step = sequence_distance(packet.sequence, self._last_sequence)
+            in_order = step == 1 + sum(sequence_distance(packet.sequence, event) > 0 for event in set(self._events))
             if in_order and timestamp - self._last_end >= self._frame // 2:
                 # Time has passed but no packet is missing: the far end was silent, nothing was lost.
-                made_up = min(self._made_up, MAX_MADE_UP)
-                self.concealed -= made_up
-                self.paused += made_up
-        self._made_up = 0
+                self.concealed -= self._counted
+                self.paused += self._counted
+        self._made_up = self._counted = 0
+        if self._events:
+            later = [event for event in self._events if sequence_distance(event, packet.sequence) > 0]
+            self._events = deque(later, maxlen=EVENTS_KEPT)
         self._last_played = timestamp
         self._last_sequence = packet.sequence
-        self._last_end = timestamp + self._units(packet.payload)
+        self._last_end = timestamp + self._units(packet)
         self._played.append(timestamp)
         self.played += 1
         return timestamp, packet
 
     def _make_up(self, cursor: int) -> Frame:
         self._made_up += 1
-        if self._made_up > MAX_MADE_UP:
+        # One number for each frame of the gap: an event among them has taken the place of audio.
+        key = any(0 < sequence_distance(event, self._last_sequence) <= self._made_up for event in self._events)
+        if key or self._made_up > MAX_MADE_UP:
             self.paused += 1
             self._cursor = cursor + self._frame if self._packets else None
             return Frame(None, self._frame, pause=True)
         self.concealed += 1
+        self._counted += 1
         if self._packets and self._delay(cursor) + self._frame <= self._target:
             self.stretched += 1
             return Frame(None, self._frame)

@@ -22,7 +22,7 @@ from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, SendDat
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.sdp.model import SessionDescription
-from sansio_sip.sdp.negotiation import LocalMedia, Negotiated, NegotiationError, profile_of
+from sansio_sip.sdp.negotiation import CATALOGUE, LocalMedia, Negotiated, NegotiationError, profile_of
 from sansio_sip.sdp.offer_answer import OfferAnswer
 from sansio_sip.sdp.offer_answer import State as OfferState
 from sansio_sip.softphone.media_plane import (
@@ -39,6 +39,7 @@ from sansio_sip.softphone.media_plane import (
 )
 
 from .audio_stream import AudioStream
+from .codecs import OpusSettings
 from .crypto import CryptoProvider
 from .demux import Kind, classify
 from .plain_transport import PlainTransport
@@ -88,7 +89,9 @@ class MediaSession:
     ) -> None:
         self.id = session
         self.state = State.OPENING
-        self.audio = AudioStream(context)
+        self.audio = AudioStream(
+            context, OpusSettings(bitrate=options.bitrate, complexity=options.complexity, dtx=options.dtx)
+        )
         self._context = context
         self._crypto = crypto
         self._options = options
@@ -216,10 +219,10 @@ class MediaSession:
     def tick(self, *, now: float) -> None:
         """Twenty milliseconds of audio, both ways. The engine calls it while `flowing`."""
         assert self._transport is not None
-        packet = self.audio.tick(now=now)
-        if packet is not None and self._transport.send(Private(bytes(packet)), Kind.RTP, now=now):
-            assert self._rtcp is not None
-            self._rtcp.sent(packet, now=now)
+        for packet in self.audio.tick(now=now):
+            if self._transport.send(Private(bytes(packet)), Kind.RTP, now=now):
+                assert self._rtcp is not None
+                self._rtcp.sent(packet, now=now)
         self._drain_transport(now)
         self._report_digits(now)
         if self._sending_tones and not self.audio.sending_dtmf:
@@ -342,7 +345,14 @@ class MediaSession:
             direction=direction,
             cname=self._cname,
             ssrc=self.audio.ssrc,
+            parameters=(("opus", self._opus_parameters()),),
         )
+
+    def _opus_parameters(self) -> str:
+        """What we like to receive: a packet of any size that browsers send, with FEC."""
+        options = self._options
+        limit = f";maxaveragebitrate={options.max_receive_bitrate}" if options.max_receive_bitrate else ""
+        return CATALOGUE["opus"].parameters + limit + (";usedtx=1" if options.dtx else "")
 
     def _settle(self, transport: MediaTransport, negotiated: Negotiated, now: float) -> None:
         """Offer and answer are both known."""
@@ -395,6 +405,8 @@ class MediaSession:
         if packet.kind is Kind.RTCP:
             if self._rtcp is not None:
                 self._rtcp.receive(packet.data, now=now)
+                if (lost := self._rtcp.take_loss_report()) is not None:
+                    self.audio.outgoing.report_loss(lost)
             return
         try:
             rtp = RtpPacket.parse(packet.data)

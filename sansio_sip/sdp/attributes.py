@@ -112,6 +112,8 @@ class RtpMap:
 STATIC_FORMATS = {
     0: RtpMap(0, "PCMU", 8000),
     8: RtpMap(8, "PCMA", 8000),
+    9: RtpMap(9, "G722", 8000),
+    13: RtpMap(13, "CN", 8000),
 }
 """RFC 3551 section 6: payload types that mean this without an `rtpmap`. The rest of its table is no codec of ours."""
 

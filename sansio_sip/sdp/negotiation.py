@@ -28,6 +28,7 @@ from .model import MediaDescription, SessionDescription
 
 __all__ = [
     "CATALOGUE",
+    "COMFORT_NOISE",
     "TELEPHONE_EVENT",
     "Codec",
     "LocalMedia",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 TELEPHONE_EVENT = "telephone-event"
+COMFORT_NOISE = "cn"  # RFC 3389; it goes with codecs that have no comfort noise of their own
 
 # RFC 8122 section 5 forbids MD2 and MD5, and of several hash functions has an endpoint take the one that it prefers:
 # the certificate must match a fingerprint made with that. The octets of each hash, the most preferred first.
@@ -68,7 +70,7 @@ class NegotiationError(RemoteProtocolError):
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One format. `name` in lower case: `opus`, `pcmu`, `pcma`, `telephone-event`.
+    """One format. `name` in lower case: `opus`, `g722`, `pcmu`, `pcma`, `cn`, `telephone-event`.
 
     `channels` is that of `rtpmap`: 2 for Opus always, which says nothing of the audio (RFC 7587 section 7).
     `parameters` is the `fmtp` of the end that receives with this payload type.
@@ -93,6 +95,8 @@ CATALOGUE: Mapping[str, Offered] = MappingProxyType(
     {
         # RFC 7587 section 7: "The RTP clock rate in "a=rtpmap" MUST be 48000, and the number of channels MUST be 2."
         "opus": Offered(RtpMap(111, "opus", 48000, 2), "minptime=10;useinbandfec=1"),
+        # RFC 3551 section 4.5.2: a clock rate of 8000 Hz for audio at 16 kHz, by an error that has become the rule.
+        "g722": Offered(RtpMap(9, "G722", 8000)),
         "pcmu": Offered(RtpMap(0, "PCMU", 8000)),
         "pcma": Offered(RtpMap(8, "PCMA", 8000)),
     }
@@ -112,6 +116,7 @@ class LocalMedia:
         candidates: values of `a=candidate`, without the name.
         setup: DTLS role. `actpass` leaves it to the other end in an offer, and chooses `active` in an answer.
         cname: RTCP's canonical name. ssrc: of what we send; announced with WebRTC.
+        parameters: names of codecs, each with our `fmtp` for it in place of the catalogue's.
         rtcp_port: where RTCP is received when it is not multiplexed; 0: the next port, which goes without saying.
     """
 
@@ -127,6 +132,7 @@ class LocalMedia:
     cname: str = ""
     ssrc: int = 0
     rtcp_port: int = 0
+    parameters: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,8 @@ class Negotiated:
 
     Attributes:
         codecs: those in common, most preferred first, with the payload types that we send with.
-        receive_payload_types: what each payload type means that may arrive; telephone-event is among them.
+        receive_payload_types: what each payload type means that may arrive; telephone-event and comfort noise are
+            among them.
         dtmf: the telephone-event we send with. Its clock rate is that of the first codec where the peer has such a
             one; else it is another, and durations count in it (browsers do this with Opus and telephone-event/8000).
         direction: ours, after the answer.
@@ -315,13 +322,15 @@ def _packet_time(media: MediaDescription) -> int:
 def common_codecs(
     media: MediaDescription, names: Collection[str], *, rtcp_mux: bool
 ) -> tuple[tuple[Codec, ...], tuple[Codec, ...]]:
-    """Of a peer's section, in its order: the codecs among `names`, and the telephone-events that go with them.
+    """Of a peer's section, in its order: the codecs among `names`, and what goes with them: telephone-events at their
+    clock rates, and comfort noise.
 
     At most one payload type for each. Raises NegotiationError when there is no codec in common.
     """
     parameters = format_parameters(media)
     codecs: dict[str, Codec] = {}
     events: dict[int, Codec] = {}
+    noise: tuple[Codec, ...] = ()
     for number, row in rtp_maps(media).items():
         # RFC 5761 section 4 keeps 64 to 95 free: with the marker bit these look like RTCP.
         if rtcp_mux and 64 <= number <= 95:
@@ -330,6 +339,8 @@ def common_codecs(
         codec = Codec(name, number, clock_rate, channels, parameters.get(number, ""))
         if name == TELEPHONE_EVENT and channels == 1:
             events.setdefault(clock_rate, codec)
+        elif codec.name == COMFORT_NOISE and (clock_rate, channels) == (8000, 1):
+            noise = noise or (codec,)
         elif name in names and name in CATALOGUE:
             ours = CATALOGUE[name].rtp_map
             # Gateways leave the channels of Opus out, as if `/1` could be meant; there is but one Opus.
@@ -341,4 +352,4 @@ def common_codecs(
     # RFC 4733 section 2.1 wants the clock rate of the audio beside it. Where the peer has none such, one at another
     # rate is better than no digits at all.
     matching = tuple(event for rate, event in events.items() if rate in rates) or tuple(events.values())[:1]
-    return tuple(codecs.values()), matching
+    return tuple(codecs.values()), matching + (noise if 8000 in rates else ())

@@ -23,6 +23,7 @@ from sansio_sip.errors import LocalProtocolError, RemoteProtocolError
 from .attributes import Direction, Group
 from .model import Attribute, MediaDescription, Origin, SessionDescription
 from .negotiation import (
+    TELEPHONE_EVENT,
     Codec,
     LocalMedia,
     Negotiated,
@@ -103,7 +104,7 @@ class OfferAnswer:
         self._require(State.STABLE, "make an offer", "finish the exchange under way or roll it back")
         check_local(local)
         payload_types = dict(self._payload_types)
-        codecs = codecs_to_offer(local.codecs, payload_types)
+        codecs = codecs_to_offer(local, payload_types)
         before = self._layout
         mid = before.mid
         if mid is None and local.profile == "webrtc":
@@ -155,7 +156,7 @@ class OfferAnswer:
         # RFC 3264 section 6.1 has the peer send with our payload types, even if its own are others. Those that send
         # with their own are understood too, where no meaning of ours is in the way.
         for codec in (*codecs, *events):
-            receive.setdefault(codec.payload_type, replace(codec, parameters=own_parameters(codec.name)))
+            receive.setdefault(codec.payload_type, replace(codec, parameters=own_parameters(codec.name, local)))
         self._layout = layout
         self._dtls_role = role
         self._pending = None
@@ -230,7 +231,7 @@ class OfferAnswer:
         taken = {codec.payload_type for codec in listed}
         kept = {key: number for key, number in self._payload_types.items() if number not in taken}
         self._payload_types = kept | {(codec.name, codec.clock_rate): codec.payload_type for codec in listed}
-        receive = {codec.payload_type: replace(codec, parameters=own_parameters(codec.name)) for codec in listed}
+        receive = {codec.payload_type: replace(codec, parameters=own_parameters(codec.name, local)) for codec in listed}
         return answer, _negotiated(local, peer, codecs, events, receive, role)
 
     def _choose(
@@ -340,7 +341,11 @@ def _negotiated(
         profile=local.profile,
         codecs=codecs,
         receive_payload_types=receive,
-        dtmf=min(events, key=lambda event: (event.clock_rate != rate, event.clock_rate), default=None),
+        dtmf=min(
+            (event for event in events if event.name == TELEPHONE_EVENT),
+            key=lambda event: (event.clock_rate != rate, event.clock_rate),
+            default=None,
+        ),
         direction=peer.direction.answered_by(Direction(local.direction)).value,
         remote_address=peer.address,
         remote_rtcp=peer.rtcp,

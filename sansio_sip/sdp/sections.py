@@ -3,14 +3,16 @@
 from sansio_sip.effects import Address
 from sansio_sip.errors import LocalProtocolError
 
-from .attributes import Direction, Fmtp, Rtcp, RtpMap
+from .attributes import STATIC_FORMATS, Direction, Fmtp, Rtcp, RtpMap
 from .model import Attribute, Connection, MediaDescription
-from .negotiation import CATALOGUE, TELEPHONE_EVENT, Codec, LocalMedia
+from .negotiation import CATALOGUE, COMFORT_NOISE, TELEPHONE_EVENT, Codec, LocalMedia
 
 __all__ = ["audio_section", "check_local", "codecs_to_offer", "connection_to", "own_parameters", "refused_section"]
 
 _EVENT_PARAMETERS = "0-15"  # the DTMF keys (RFC 4733 section 3.2)
 _EVENT_PAYLOAD_TYPES = {8000: 101, 48000: 110}  # those that peers use most
+_NOISE = STATIC_FORMATS[13]
+_SPELLINGS = {COMFORT_NOISE: _NOISE.name}
 _DYNAMIC = range(96, 128)  # RFC 3551 section 6
 _PACKET_TIME = 20
 _LONGEST_PACKET_TIME = 60  # of what our decoders take
@@ -31,22 +33,31 @@ def check_local(local: LocalMedia) -> None:
         raise LocalProtocolError("a WebRTC description needs ice_ufrag, ice_pwd and fingerprint")
 
 
-def own_parameters(name: str) -> str:
+def own_parameters(name: str, local: LocalMedia) -> str:
     """Our `fmtp` for a codec: what we like to receive."""
-    return _EVENT_PARAMETERS if name == TELEPHONE_EVENT else CATALOGUE[name].parameters
+    match name:
+        case "telephone-event":
+            return _EVENT_PARAMETERS
+        case "cn":
+            return ""
+        case _:
+            return dict(local.parameters).get(name, CATALOGUE[name].parameters)
 
 
-def codecs_to_offer(names: tuple[str, ...], payload_types: dict[tuple[str, int], int]) -> tuple[Codec, ...]:
-    """The codecs, then a telephone-event for each of their clock rates.
+def codecs_to_offer(local: LocalMedia, payload_types: dict[tuple[str, int], int]) -> tuple[Codec, ...]:
+    """The codecs, then comfort noise if one of them needs it, then a telephone-event for each of their clock rates.
 
     `payload_types` is what the session has used so far; it is kept, and what is new is added to it.
     """
     codecs = []
-    for name in dict.fromkeys(names):
+    for name in dict.fromkeys(local.codecs):
         row = CATALOGUE[name].rtp_map
         number = _payload_type((name, row.clock_rate), row.payload_type, payload_types)
-        codecs.append(Codec(name, number, row.clock_rate, row.channels, own_parameters(name)))
-    for clock_rate in dict.fromkeys(codec.clock_rate for codec in codecs):
+        codecs.append(Codec(name, number, row.clock_rate, row.channels, own_parameters(name, local)))
+    if any(codec.clock_rate == _NOISE.clock_rate for codec in codecs):
+        number = _payload_type((COMFORT_NOISE, _NOISE.clock_rate), _NOISE.payload_type, payload_types)
+        codecs.append(Codec(COMFORT_NOISE, number, _NOISE.clock_rate))
+    for clock_rate in dict.fromkeys(codec.clock_rate for codec in tuple(codecs)):
         number = _payload_type((TELEPHONE_EVENT, clock_rate), _EVENT_PAYLOAD_TYPES[clock_rate], payload_types)
         codecs.append(Codec(TELEPHONE_EVENT, number, clock_rate, 1, _EVENT_PARAMETERS))
     return tuple(codecs)
@@ -97,9 +108,9 @@ def audio_section(
         rows.append(("rtcp", str(Rtcp(local.rtcp_port))))
     for codec in codecs:
         known = CATALOGUE.get(codec.name)
-        name = known.rtp_map.name if known is not None else codec.name
+        name = known.rtp_map.name if known is not None else _SPELLINGS.get(codec.name, codec.name)
         rows.append(("rtpmap", str(RtpMap(codec.payload_type, name, codec.clock_rate, codec.channels))))
-        if parameters := own_parameters(codec.name):
+        if parameters := own_parameters(codec.name, local):
             rows.append(("fmtp", str(Fmtp(codec.payload_type, parameters))))
     rows.append(("ptime", str(_PACKET_TIME)))
     rows.append(("maxptime", str(_LONGEST_PACKET_TIME)))

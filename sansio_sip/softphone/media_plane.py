@@ -53,10 +53,15 @@ class MediaOptions:
 
     Attributes:
         profiles: those we accept in an offer; the first is the one we offer. Other offers are refused (488).
-        codecs: names in order of preference, of `opus`, `pcmu`, `pcma`; `telephone-event` is always added.
+        codecs: names in order of preference, of `opus`, `g722`, `pcmu`, `pcma`; `telephone-event` is always added, and
+            comfort noise to those that have none of their own.
         bind: local IP addresses to take media on, one socket each; the first is the default candidate.
         dscp: code point of RTP packets; 46 is expedited forwarding.
         disconnect_timeout: seconds without any consent answer or packet after which media counts as lost.
+        bitrate: bits a second that we send with Opus, 6000 to 510000, as far as the peer takes them.
+        complexity: of our Opus encoder, 0 to 10.
+        dtx: Opus sends nothing while there is nothing to hear, and the peer is asked to do the same.
+        max_receive_bitrate: what the peer is asked not to exceed with Opus (`maxaveragebitrate`); None: no limit.
     """
 
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
@@ -64,6 +69,10 @@ class MediaOptions:
     bind: tuple[str, ...] = ("127.0.0.1",)
     dscp: int = 46
     disconnect_timeout: float = 30.0
+    bitrate: int = 32_000
+    complexity: int = 5
+    dtx: bool = False
+    max_receive_bitrate: int | None = None
 
 
 class IceState(Enum):
@@ -220,6 +229,9 @@ class MediaPlane(Protocol):
 
     def set_muted(self, session: SessionId, muted: bool, *, now: float) -> None:
         """Muted: silence is sent in place of audio, at the same pace."""
+
+    def set_bitrate(self, session: SessionId, bitrate: int, *, now: float) -> None:
+        """Bits a second to send with Opus from the next packet on, 6000 to 510000; other codecs have one rate."""
 
     def write_audio(self, session: SessionId, samples: Samples, rate: int, *, now: float) -> int:
         """Queues audio to send, at any rate in Hz. Returns how many samples were taken: the queue is bounded."""

@@ -15,7 +15,8 @@ from .media_plane import MediaProfile
 
 __all__ = ["AccountOptions", "Options", "SoftphoneOptions"]
 
-CODECS = ("opus", "pcmu", "pcma")
+CODECS = ("opus", "g722", "pcmu", "pcma")
+DEFAULT_CODECS = ("opus", "pcmu", "pcma")
 ANY_ADDRESS = Address("0.0.0.0", 0)
 
 # The reference's range for registrationRefreshTimer ends at a day; its lower end is for `Options` alone.
@@ -49,6 +50,7 @@ class AccountOptions:
     Attributes:
         address: address of record, `sip:alice@example.com`; `sip:` may be left out.
         password: for digest authentication.
+        access_token: goes along with REGISTER and INVITE (`sansio_sip.auth`); `Softphone.set_access_token` changes it.
         username: digest user name where it is not the user part of the address.
         servers: URLs of the signalling server in order of preference: `wss://`, `ws://`, `tls://`, `tcp://`, `udp://`;
             or `sip:example.com`, `sips:example.com`, found by the DNS (RFC 3263). Empty: peer to peer over UDP.
@@ -56,7 +58,7 @@ class AccountOptions:
         display_name: shown to those we call.
         expires: seconds asked for in REGISTER, 5 to 86400.
         profiles: media profiles accepted; the first is offered. Plain RTP must be named to be allowed.
-        codecs: of `opus`, `pcmu`, `pcma`, in order of preference.
+        codecs: of `opus`, `g722`, `pcmu`, `pcma`, in order of preference.
         media_addresses: local IP addresses for media; empty: the one that signalling uses.
         allow_multiple_incoming: False answers 486 to a call that comes while there is another.
         login_timeout: seconds for a server to grant or refuse a login.
@@ -72,13 +74,14 @@ class AccountOptions:
 
     address: str
     password: Secret = field(default_factory=lambda: Secret(""))
+    access_token: Secret | None = None
     username: str | None = None
     servers: tuple[str, ...] = ()
     bind: Address = ANY_ADDRESS
     display_name: str | None = None
     expires: int = 120
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
-    codecs: tuple[str, ...] = CODECS
+    codecs: tuple[str, ...] = DEFAULT_CODECS
     media_addresses: tuple[str, ...] = ()
     allow_multiple_incoming: bool = False
     login_timeout: float = 8.0
@@ -154,7 +157,7 @@ class Options:
     servers: tuple[str, ...]
     registration_refresh_timer: int = 120
     allow_multiple_incoming_calls: bool = False
-    codecs: tuple[str, ...] = CODECS
+    codecs: tuple[str, ...] = DEFAULT_CODECS
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
     display_name: str | None = None
     bind: Address = ANY_ADDRESS

@@ -95,15 +95,16 @@ def test_g711_keeps_38_db_to_its_noise(law: str) -> None:
 def test_what_is_said_is_heard(name: str) -> None:
     encoder, decoder = make_encoder(name, context()), make_decoder(name, context())
     assert (encoder.clock_rate, encoder.frame) == (decoder.clock_rate, decoder.frame)
-    said = speech(8.5, encoder.clock_rate)
+    assert encoder.sample_rate == decoder.sample_rate == 50 * encoder.frame
+    said = speech(8.5, encoder.sample_rate)
     heard = []
     for frame in frames(said, encoder.frame):
         payload = encoder.encode(frame)
-        assert decoder.duration(payload) == encoder.frame
+        assert decoder.duration(payload) == encoder.clock_rate // 50
         heard.append(decoder.decode(payload))
         assert heard[-1].shape == (encoder.frame,)
         assert heard[-1].dtype == np.int16
-    assert likeness(said, np.concatenate(heard), encoder.clock_rate).same
+    assert likeness(said, np.concatenate(heard), encoder.sample_rate).same
 
 
 @pytest.mark.parametrize("name", CODECS)
@@ -179,7 +180,7 @@ def test_the_first_octets_tell_how_long_a_packet_lasts(payload: str, units: int)
 @pytest.mark.parametrize(("encoder_type", "decoder_type"), BACKENDS)
 def test_each_library_carries_voice(encoder_type: Callable[..., Any], decoder_type: Callable[..., Any]) -> None:
     said = speech(8.5, 48_000)
-    encoder, decoder = encoder_type(32_000, 5), decoder_type()
+    encoder, decoder = encoder_type(OpusSettings()), decoder_type()
     payloads = [encoder.encode(frame.tobytes()) for frame in frames(said, 960)]
     heard = np.concatenate([decoder.decode(payload, None) for payload in payloads])
     assert likeness(said, heard, 48_000).same
@@ -189,7 +190,7 @@ def test_each_library_carries_voice(encoder_type: Callable[..., Any], decoder_ty
 @pytest.mark.parametrize(("encoder_type", "decoder_type"), BACKENDS)
 def test_each_library_understands_the_other(encoder_type: Callable[..., Any], decoder_type: Callable[..., Any]) -> None:
     said = speech(8.5, 48_000)
-    encoder = encoder_type(32_000, 5)
+    encoder = encoder_type(OpusSettings())
     others = [LibOpusDecoder(), PyAvDecoder()] if load() is not None else [PyAvDecoder()]
     payloads = [encoder.encode(frame.tobytes()) for frame in frames(said, 960)]
     for other in others:
@@ -200,7 +201,7 @@ def test_each_library_understands_the_other(encoder_type: Callable[..., Any], de
 def test_each_library_refuses_what_is_no_packet_and_goes_on(
     encoder_type: Callable[..., Any], decoder_type: Callable[..., Any]
 ) -> None:
-    encoder, decoder = encoder_type(32_000, 5), decoder_type()
+    encoder, decoder = encoder_type(OpusSettings()), decoder_type()
     good = encoder.encode(speech(0.02, 48_000).tobytes())
     assert len(decoder.decode(good, None)) == 960
     assert decoder.decode(b"\xff\xff\xff", None) is None
@@ -209,7 +210,7 @@ def test_each_library_refuses_what_is_no_packet_and_goes_on(
 
 @pytest.mark.parametrize(("encoder_type", "decoder_type"), BACKENDS)
 def test_made_up_frames_fade_to_nothing(encoder_type: Callable[..., Any], decoder_type: Callable[..., Any]) -> None:
-    encoder, decoder = encoder_type(32_000, 5), decoder_type()
+    encoder, decoder = encoder_type(OpusSettings()), decoder_type()
     for frame in frames(speech(0.5, 48_000), 960):
         decoder.decode(encoder.encode(frame.tobytes()), None)
     levels = [float(np.abs(decoder.decode(None, None).astype(int)).mean()) for _ in range(15)]
@@ -237,7 +238,7 @@ def colour_error(truth: Int16, heard: Int16, rate: int) -> float:
 @pytest.mark.parametrize("name", CODECS)
 def test_concealment_is_nearer_to_the_voice_than_silence(name: str) -> None:
     encoder, decoder, mute = make_encoder(name, context()), make_decoder(name, context()), make_decoder(name, context())
-    said = speech(8.5, encoder.clock_rate)
+    said = speech(8.5, encoder.sample_rate)
     draw = random.Random(2)
     concealed, silent, whole, lost = [], [], [], []
     reference = make_decoder(name, context())
@@ -252,7 +253,7 @@ def test_concealment_is_nearer_to_the_voice_than_silence(name: str) -> None:
             concealed.append(decoder.decode(payload))
             silent.append(mute.decode(payload))
     truth, better, worse = (np.concatenate([each[index] for index in lost]) for each in (whole, concealed, silent))
-    assert colour_error(truth, better, encoder.clock_rate) < 0.6 * colour_error(truth, worse, encoder.clock_rate)
+    assert colour_error(truth, better, encoder.sample_rate) < 0.6 * colour_error(truth, worse, encoder.sample_rate)
 
 
 @needs_libopus
@@ -296,7 +297,7 @@ def test_the_systems_library_serves_where_the_wheel_has_none(monkeypatch: pytest
         pytest.skip("the system has no libopus")
     monkeypatch.setattr(libopus_module, "load", lambda: library)
     said = speech(8.5, 48_000)
-    encoder, decoder = LibOpusEncoder(32_000, 5), LibOpusDecoder()
+    encoder, decoder = LibOpusEncoder(OpusSettings()), LibOpusDecoder()
     heard = [decoder.decode(encoder.encode(frame.tobytes()), None) for frame in frames(said, 960)]
     assert likeness(said, np.concatenate(heard), 48_000).same
     assert decoder.decode(None, None).shape == (960,)
@@ -313,7 +314,7 @@ def test_without_any_library_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch
 @needs_libopus
 def test_settings_that_libopus_refuses_are_named() -> None:
     with pytest.raises(ValueError, match="refused 11"):
-        LibOpusEncoder(32_000, 11)
+        LibOpusEncoder(OpusSettings(complexity=11))
 
 
 class Tape:
@@ -367,7 +368,7 @@ def test_a_recorded_run_comes_again_without_the_library(monkeypatch: pytest.Monk
 class Counting:
     """A decoder that gives its payload's first octet, and remembers what it was asked."""
 
-    clock_rate, frame, errors = 8_000, 160, 0
+    sample_rate, clock_rate, frame, errors = 8_000, 8_000, 160, 0
 
     def __init__(self) -> None:
         self.asked: list[tuple[bytes | None, bytes | None]] = []

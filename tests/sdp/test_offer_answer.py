@@ -197,7 +197,7 @@ def test_webrtc_offer_whole() -> None:
         "t=0 0",
         "a=group:BUNDLE 0",
         "a=ice-options:ice2",
-        "m=audio 4000 UDP/TLS/RTP/SAVPF 111 0 8 110 101",
+        "m=audio 4000 UDP/TLS/RTP/SAVPF 111 0 8 13 110 101",
         "c=IN IP4 192.0.2.1",
         "a=mid:0",
         "a=sendrecv",
@@ -211,6 +211,7 @@ def test_webrtc_offer_whole() -> None:
         "a=fmtp:111 minptime=10;useinbandfec=1",
         "a=rtpmap:0 PCMU/8000",
         "a=rtpmap:8 PCMA/8000",
+        "a=rtpmap:13 CN/8000",
         "a=rtpmap:110 telephone-event/48000",
         "a=fmtp:110 0-15",
         "a=rtpmap:101 telephone-event/8000",
@@ -229,7 +230,7 @@ def test_chrome_offer_is_answered_in_its_own_terms() -> None:
     offer = parse_description(read(Case("aiortc/audio_chrome.sdp", "", "")))
     assert profile_of(offer, ("webrtc",)) == "webrtc"
     answer, negotiated = OfferAnswer(1).accept_offer(offer, webrtc_end())
-    assert heads(answer) == ["m=audio 4000 UDP/TLS/RTP/SAVPF 111 0 8 110 126"]
+    assert heads(answer) == ["m=audio 4000 UDP/TLS/RTP/SAVPF 111 0 8 13 110 126"]
     assert answer.get("group") == "BUNDLE audio"
     assert values(answer, "mid", "rtcp-mux", "setup", "rtcp-mux-only") == ["audio", "", "active", None]
     assert [codec.payload_type for codec in negotiated.codecs] == [111, 0, 8]
@@ -426,7 +427,7 @@ def test_payload_types_stay_with_their_codec_in_later_offers() -> None:
     again = ours.create_offer(webrtc_end())
     rows = again.media[0].get_all("rtpmap")
     assert rows[0] == "101 opus/48000/2"
-    assert len({row.split()[0] for row in rows}) == len(rows) == 5
+    assert len({row.split()[0] for row in rows}) == len(rows) == 6
 
 
 def test_payload_type_that_the_peer_gives_to_another_codec_is_not_used_twice() -> None:
@@ -434,7 +435,7 @@ def test_payload_type_that_the_peer_gives_to_another_codec_is_not_used_twice() -
     ours.accept_offer(sdp("m=audio 5000 RTP/AVP 96", "a=rtpmap:96 opus/48000/2"), rtp_end())
     ours.accept_offer(sdp("m=audio 5000 RTP/AVP 0 96", "a=rtpmap:96 telephone-event/8000"), rtp_end())
     formats = ours.create_offer(rtp_end()).media[0].formats
-    assert len(set(formats)) == len(formats) == 5
+    assert len(set(formats)) == len(formats) == 6
 
 
 def _without(offer: SessionDescription, payload_type: str) -> tuple[Attribute, ...]:
@@ -726,3 +727,30 @@ def test_credentials_do_not_show_in_repr() -> None:
     _, negotiated = OfferAnswer(1).accept_offer(webrtc_sdp(), webrtc_end())
     assert "01234567890123" not in repr(negotiated)
     assert "ourpassword" not in repr(webrtc_end())
+
+
+def test_g722_has_its_static_type_and_the_clock_of_rfc_3551() -> None:
+    ours, theirs = OfferAnswer(1), OfferAnswer(2)
+    local = replace(rtp_end(), codecs=("g722", "pcma"))
+    offer = ours.create_offer(local)
+    assert offer.media[0].formats[:3] == ("9", "8", "13")
+    assert "9 G722/8000" in offer.media[0].get_all("rtpmap")
+    bare = sdp("m=audio 5000 RTP/AVP 9 8 13")
+    answer, negotiated = theirs.accept_offer(bare, local)
+    assert answer.media[0].formats == ("9", "8", "13")
+    assert negotiated.codecs[0] == Codec("g722", 9, 8000)
+    assert negotiated.receive_payload_types[13].name == "cn"
+    assert negotiated.dtmf is None
+    assert ours.accept_answer(answer).receive_payload_types[13].name == "cn"
+
+
+def test_comfort_noise_is_not_taken_with_opus_alone() -> None:
+    offer = sdp("m=audio 5000 RTP/AVP 96 13", "a=rtpmap:96 opus/48000/2")
+    answer, negotiated = OfferAnswer(1).accept_offer(offer, rtp_end())
+    assert answer.media[0].formats == ("96",)
+    assert set(negotiated.receive_payload_types) == {96}
+
+
+def test_our_own_parameters_replace_the_catalogues() -> None:
+    local = replace(rtp_end(), codecs=("opus",), parameters=(("opus", "usedtx=1"),))
+    assert OfferAnswer(1).create_offer(local).media[0].get_all("fmtp")[0] == "111 usedtx=1"

@@ -92,7 +92,7 @@ def test_any_offer_is_answered_or_refused(data: st.DataObject) -> None:
     # However the peer behaved, our next offer is whole.
     offer = ours.create_offer(rtp_end())
     assert parse_description(bytes(offer)) == offer
-    assert len({row.split()[0] for row in offer.media[0].get_all("rtpmap")} | {""}) <= 6
+    assert len({row.split()[0] for row in offer.media[0].get_all("rtpmap")} | {""}) <= 7
 
 
 @settings(max_examples=150, deadline=None)

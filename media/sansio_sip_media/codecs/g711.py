@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sansio_sip_media.concealment import Concealer
 
-from .base import Int16
+from .base import PACKET_TIMES, Int16, check_frame
 
 __all__ = ["G711Decoder", "G711Encoder", "decode_table", "encode_table"]
 
@@ -76,22 +76,22 @@ def encode_table(law: str) -> npt.NDArray[np.uint8]:
 class G711Encoder:
     """Stateless but for its law."""
 
-    clock_rate = CLOCK_RATE
+    sample_rate = clock_rate = CLOCK_RATE
     frame = FRAME
+    packet_times = PACKET_TIMES
 
     def __init__(self, law: str) -> None:
         self._table = encode_table(law)
 
     def encode(self, samples: Int16) -> bytes:
-        if samples.shape != (FRAME,) or samples.dtype != np.int16:
-            raise ValueError(f"a frame of G.711 is int16 of shape ({FRAME},), not {samples.dtype} of {samples.shape}")
+        check_frame(samples, CLOCK_RATE, PACKET_TIMES, "G.711")
         return self._table[samples.view(np.uint16)].tobytes()
 
 
 class G711Decoder:
     """Decodes packets of any length; a lost one is made up from the pitch before it."""
 
-    clock_rate = CLOCK_RATE
+    sample_rate = clock_rate = CLOCK_RATE
     frame = FRAME
 
     def __init__(self, law: str) -> None:

@@ -11,6 +11,7 @@ from importlib import metadata
 import numpy as np
 
 from .base import Int16
+from .opus_settings import OpusSettings
 
 __all__ = ["LibOpusDecoder", "LibOpusEncoder", "load"]
 
@@ -19,10 +20,14 @@ FRAME = 960
 
 # opus_defines.h
 _APPLICATION_VOIP = 2048
-_SET_BITRATE, _SET_COMPLEXITY, _SET_INBAND_FEC, _SET_PACKET_LOSS_PERC = 4002, 4010, 4012, 4014
+_SET_BITRATE, _SET_MAX_BANDWIDTH, _SET_VBR, _SET_COMPLEXITY = 4002, 4004, 4006, 4010
+_SET_INBAND_FEC, _SET_PACKET_LOSS_PERC, _SET_DTX = 4012, 4014, 4016
 
-# Octets. RFC 6716 section 3.2.1: no frame of 20 ms needs more.
-_MAX_PACKET = 1276
+# OPUS_BANDWIDTH_NARROWBAND to _FULLBAND, by the sample rate that each needs (RFC 6716 section 2, table 1).
+_BANDWIDTHS = {8_000: 1101, 12_000: 1102, 16_000: 1103, 24_000: 1104, 48_000: 1105}
+
+# Octets. RFC 6716 section 3.2.1: no frame of 20 ms needs more, and three of them make 60 ms.
+_MAX_PACKET = 3 * 1276
 
 # Samples: 120 ms, the longest packet.
 _MAX_SAMPLES = 5_760
@@ -85,27 +90,35 @@ def _check(state: int | None, error: ctypes.c_int) -> int:
 
 
 class LibOpusEncoder:
-    """One encoder, mono 48 kHz, tuned for voice. `expected_loss` above 0 per cent switches in-band FEC on."""
+    """One encoder, mono 48 kHz, tuned for voice."""
 
-    def __init__(self, bitrate: int, complexity: int, expected_loss: int = 0) -> None:
+    def __init__(self, settings: OpusSettings) -> None:
         self._library = _library()
         error = ctypes.c_int()
         create = self._library.opus_encoder_create
         self._state = _check(create(RATE, 1, _APPLICATION_VOIP, ctypes.byref(error)), error)
         weakref.finalize(self, self._library.opus_encoder_destroy, self._state)
         self._packet = ctypes.create_string_buffer(_MAX_PACKET)
+        self.configure(settings)
+
+    def configure(self, settings: OpusSettings) -> None:
+        """May be called between any two packets."""
+        bandwidth = max(rate for rate in _BANDWIDTHS if rate <= max(settings.playback_rate, 8_000))
         for setting, value in (
-            (_SET_BITRATE, bitrate),
-            (_SET_COMPLEXITY, complexity),
-            (_SET_INBAND_FEC, int(expected_loss > 0)),
-            (_SET_PACKET_LOSS_PERC, expected_loss),
+            (_SET_BITRATE, settings.bitrate),
+            (_SET_COMPLEXITY, settings.complexity),
+            (_SET_INBAND_FEC, int(settings.expected_loss > 0)),
+            (_SET_PACKET_LOSS_PERC, settings.expected_loss),
+            (_SET_DTX, int(settings.dtx)),
+            (_SET_MAX_BANDWIDTH, _BANDWIDTHS[bandwidth]),
+            (_SET_VBR, int(not settings.constant_bitrate)),
         ):
             if self._library.opus_encoder_ctl(self._state, setting, ctypes.c_int(value)) != 0:
                 raise ValueError(f"libopus refused {value} for setting {setting}")
 
     def encode(self, samples: bytes) -> bytes:
-        """The packet of 20 ms, given as the octets of int16 in the machine's order."""
-        length = self._library.opus_encode(self._state, samples, FRAME, self._packet, _MAX_PACKET)
+        """The packet of 10, 20, 40 or 60 ms, given as the octets of int16 in the machine's order."""
+        length = self._library.opus_encode(self._state, samples, len(samples) // 2, self._packet, _MAX_PACKET)
         if length < 0:
             raise RuntimeError(f"libopus could not encode (error {length})")
         return self._packet.raw[:length]

@@ -1,11 +1,10 @@
-"""Opus: mono, 48 kHz, 20 ms (RFC 6716, RFC 7587).
+"""Opus: mono, 48 kHz, packets of 10 to 60 ms (RFC 6716, RFC 7587).
 
 Encoding and decoding are the work of libopus, so each call passes through the oracle: a recorded run can be run again
 where there is no libopus, or another version. Which library does it is decided within the oracle too (see `libopus`
 and `pyav_opus`), so that it shows in nothing but the sound.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,12 +12,20 @@ import numpy as np
 from sansio_sip.context import Audio, Context, Disclosure
 
 from . import libopus, pyav_opus
-from .base import Int16
+from .base import Int16, check_frame
+from .opus_settings import OpusSettings
 
 __all__ = ["OpusDecoder", "OpusEncoder", "OpusSettings", "payload_duration"]
 
 CLOCK_RATE = 48_000
 FRAME = 960
+
+# Milliseconds that one frame of the codec may last (RFC 6716 section 2.1.4), of those that peers ask for.
+PACKET_TIMES = (10, 20, 40, 60)
+
+# Octets. In DTX the encoder gives a bare table of contents for what need not be sent ("opus_encode": "If the return
+# value is 2 bytes or less, then the packet does not need to be transmitted").
+UNSENT = 2
 
 # Samples: "120 ms, the maximum" that one packet may last (RFC 6716 section 3.2.5).
 MAX_DURATION = 5_760
@@ -33,25 +40,16 @@ _CELT = (120, 240, 480, 960)
 _FRAME_SIZES = _SILK * 3 + _HYBRID * 2 + _CELT * 4
 
 
-@dataclass(frozen=True, slots=True)
-class OpusSettings:
-    """How to encode.
+class OpusEncoderBackend(Protocol):
+    """A library that encodes."""
 
-    Attributes:
-        bitrate: bits a second.
-        complexity: 0 to 10; 5 takes two thirds of the work of 10.
-        expected_loss: per cent of packets; above 0, each packet holds a coarse copy of the one before.
-    """
-
-    bitrate: int = 32_000
-    complexity: int = 5
-    expected_loss: int = 0
-
-
-class OpusBackend(Protocol):
-    """A library that does the work; `None` where it cannot."""
+    def configure(self, settings: OpusSettings) -> None: ...
 
     def encode(self, samples: bytes) -> bytes: ...
+
+
+class OpusDecoderBackend(Protocol):
+    """A library that decodes; `None` where it cannot."""
 
     def decode(self, payload: bytes | None, following: bytes | None) -> Int16 | None: ...
 
@@ -72,30 +70,31 @@ def payload_duration(payload: bytes) -> int:
     return duration if duration <= MAX_DURATION else 0
 
 
-def _encoder_backend(settings: OpusSettings) -> libopus.LibOpusEncoder | pyav_opus.PyAvEncoder:
+def _encoder_backend(settings: OpusSettings) -> OpusEncoderBackend:
     if libopus.load() is not None:
-        return libopus.LibOpusEncoder(settings.bitrate, settings.complexity, settings.expected_loss)
-    return pyav_opus.PyAvEncoder(settings.bitrate, settings.complexity, settings.expected_loss)
+        return libopus.LibOpusEncoder(settings)
+    return pyav_opus.PyAvEncoder(settings)
 
 
-def _decoder_backend() -> libopus.LibOpusDecoder | pyav_opus.PyAvDecoder:
+def _decoder_backend() -> OpusDecoderBackend:
     return libopus.LibOpusDecoder() if libopus.load() is not None else pyav_opus.PyAvDecoder()
 
 
 class OpusEncoder:
-    """Encodes one stream."""
+    """Encodes one stream. `settings` may be assigned to at any time; they count from the next packet on."""
 
-    clock_rate = CLOCK_RATE
+    sample_rate = clock_rate = CLOCK_RATE
     frame = FRAME
+    packet_times = PACKET_TIMES
 
     def __init__(self, context: Context, settings: OpusSettings | None = None) -> None:
         self._context = context
-        self._settings = settings or OpusSettings()
-        self._backend: libopus.LibOpusEncoder | pyav_opus.PyAvEncoder | None = None
+        self.settings = settings or OpusSettings()
+        self._applied: OpusSettings | None = None
+        self._backend: OpusEncoderBackend | None = None
 
     def encode(self, samples: Int16) -> bytes:
-        if samples.shape != (FRAME,) or samples.dtype != np.int16:
-            raise ValueError(f"a frame of Opus is int16 of shape ({FRAME},), not {samples.dtype} of {samples.shape}")
+        check_frame(samples, CLOCK_RATE, PACKET_TIMES, "Opus")
         octets = Audio(samples.tobytes())
         return self._context.oracle.consult(
             "opus.encode", lambda: self._encode(octets), octets, disclosure=Disclosure.PRIVATE
@@ -103,19 +102,23 @@ class OpusEncoder:
 
     def _encode(self, octets: bytes) -> bytes:
         if self._backend is None:
-            self._backend = _encoder_backend(self._settings)
-        return Audio(self._backend.encode(octets))
+            self._backend = _encoder_backend(self.settings)
+        elif self._applied != self.settings:
+            self._backend.configure(self.settings)
+        self._applied = self.settings
+        payload = self._backend.encode(octets)
+        return Audio(b"" if self.settings.dtx and len(payload) <= UNSENT else payload)
 
 
 class OpusDecoder:
     """Decodes one stream. Lost frames are made up by libopus itself, or by pitch where only PyAV is there."""
 
-    clock_rate = CLOCK_RATE
+    sample_rate = clock_rate = CLOCK_RATE
     frame = FRAME
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._backend: libopus.LibOpusDecoder | pyav_opus.PyAvDecoder | None = None
+        self._backend: OpusDecoderBackend | None = None
         self.errors = 0
 
     def decode(self, payload: bytes | None, following: bytes | None = None) -> Int16:

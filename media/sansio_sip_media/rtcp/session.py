@@ -187,6 +187,7 @@ class RtcpSession:
         self._initial = True
         self._last_report_at = 0.0
         self._interval = MINIMUM_INTERVAL
+        self._loss_report: float | None = None
         self._last_sent: tuple[int, float] | None = None  # RTP timestamp, and when it left
         self._last_sender_reports: dict[int, tuple[int, float]] = {}  # per source: middle of its NTP time, and arrival
 
@@ -232,6 +233,11 @@ class RtcpSession:
             self._average_size += (len(data) + LOWER_HEADERS - self._average_size) / 16
         for packet in packets:
             self._receive_packet(packet, now)
+
+    def take_loss_report(self) -> float | None:
+        """The share of our packets lost in the peer's last interval, 0.0 to 1.0, once for each report."""
+        report, self._loss_report = self._loss_report, None
+        return report
 
     def handle_timeout(self, *, now: float) -> None:
         for _ in self._timers.due(now):
@@ -386,6 +392,7 @@ class RtcpSession:
                 continue
             self.remote_lost = max(block.cumulative_lost, 0)
             self.remote_fraction_lost = block.fraction_lost / 256
+            self._loss_report = self.remote_fraction_lost
             self.remote_jitter_ms = 1000 * block.jitter / self.clock_rate
             if not block.last_sender_report:
                 continue

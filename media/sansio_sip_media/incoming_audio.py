@@ -1,0 +1,177 @@
+"""What is heard in one session: packets in, samples out.
+
+    packets -> RtpReceiver -> JitterBuffer -> decode, conceal or comfort noise -> heard -> [resample] -> read
+
+The far end may change between the codecs that were negotiated at any time (RFC 3264 section 7); decoder and jitter
+buffer follow. The queue of heard audio is bounded: the oldest goes.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+
+from sansio_sip.context import Context
+from sansio_sip.dtmf.rfc4733 import DigitReceived, DtmfReceiver
+from sansio_sip.sdp.negotiation import COMFORT_NOISE, TELEPHONE_EVENT, Codec, Negotiated
+
+from .codecs import Decoder, make_decoder
+from .codecs.base import Int16
+from .comfort_noise import ComfortNoise
+from .jitter_buffer import JitterBuffer
+from .playout import decode_frame
+from .resample import Resampler
+from .rtp.packet import RtpPacket
+from .rtp.receiver import RtpReceiver
+
+__all__ = ["IncomingAudio"]
+
+# Seconds of heard audio kept for a program that does not read.
+MAX_HEARD = 10.0
+
+SILENT: Int16 = np.zeros(0, dtype=np.int16)
+
+
+class IncomingAudio:
+    """The receiving side of one session's audio.
+
+    Attributes:
+        receiver: statistics of what arrives; None until the first `configure`.
+        heard_dropped: chunks lost because nobody read them.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.receiver: RtpReceiver | None = None
+        self.heard_dropped = 0
+        self._context = context
+        self._negotiated: Negotiated | None = None
+        self._codec: Codec | None = None
+        self._decoder: Decoder | None = None
+        self._jitter: JitterBuffer | None = None
+        self._noise = ComfortNoise()
+        self._dtmf: DtmfReceiver | None = None
+        self._heard: deque[Int16] = deque()
+        self._heard_samples = 0
+        self._resampler: Resampler | None = None
+        # Of the jitter buffers before the present one.
+        self._discarded = 0
+        self._concealed = 0
+
+    def configure(self, negotiated: Negotiated) -> None:
+        """Takes what an offer and its answer have settled. A repeated one keeps what has not changed."""
+        self._negotiated = negotiated
+        codec = self._codec
+        if codec is None or all((codec.name, codec.clock_rate) != (c.name, c.clock_rate) for c in negotiated.codecs):
+            self._follow(negotiated.codecs[0])
+        assert self._jitter is not None
+        self._jitter.noise_type = next(
+            (number for number, codec in negotiated.receive_payload_types.items() if codec.name == COMFORT_NOISE), None
+        )
+        if negotiated.dtmf is None:
+            self._dtmf = None
+        elif self._dtmf is None:
+            self._dtmf = DtmfReceiver(negotiated.dtmf.clock_rate)
+
+    def _follow(self, codec: Codec) -> None:
+        """Goes over to another codec; what waits to be read stays."""
+        before = self._decoder.sample_rate if self._decoder is not None else 0
+        self._decoder = make_decoder(codec.name, self._context)
+        noise_type = None
+        if self._jitter is not None:
+            noise_type = self._jitter.noise_type
+            self._discarded, self._concealed = self.discarded, self.concealed
+        self._jitter = JitterBuffer(
+            codec.clock_rate, codec.clock_rate // 50, duration=self._decoder.duration, noise_type=noise_type
+        )
+        self._noise.stop()
+        self._codec = codec
+        if self.receiver is None:
+            self.receiver = RtpReceiver(codec.clock_rate)
+        self.receiver.clock_rate = codec.clock_rate
+        if self._decoder.sample_rate != before:
+            self._resampler = None
+            if self._heard:
+                heard = Resampler(before, self._decoder.sample_rate).process(np.concatenate(self._heard))
+                self._heard = deque((heard,))
+                self._heard_samples = len(heard)
+
+    # Packets in
+
+    def receive(self, packet: RtpPacket, *, now: float) -> None:
+        """A packet of RTP that may be trusted. What does not belong here is dropped."""
+        if self._negotiated is None or self.receiver is None or self._codec is None:
+            return
+        codec = self._negotiated.receive_payload_types.get(packet.payload_type)
+        if codec is None or not self.receiver.receive(packet, now=now):
+            return
+        assert self._jitter is not None
+        if codec.name == TELEPHONE_EVENT:
+            self._jitter.note_event(packet.sequence)
+            if self._dtmf is not None:
+                self._dtmf.receive(packet.payload, packet.timestamp, now=now)
+            return
+        if codec.name not in (self._codec.name, COMFORT_NOISE):
+            self._follow(codec)
+        self._jitter.put(packet, now=now)
+
+    def digits(self, *, now: float) -> Iterator[DigitReceived]:
+        """Takes the keys pressed at the far end; those whose end was lost too, once their time is up."""
+        if self._dtmf is not None:
+            self._dtmf.handle_timeout(now=now)
+            yield from self._dtmf.outputs()
+
+    # Samples out
+
+    def tick(self, *, now: float) -> Int16:
+        """Plays what is due; gives it, int16, shape (n,), and keeps it for `read`."""
+        if self._jitter is None or self._decoder is None:
+            return SILENT
+        played = []
+        while (frame := self._jitter.pop(now=now)) is not None:
+            played.append(decode_frame(self._decoder, frame, self._noise))
+        for samples in played:
+            self._keep(samples)
+        if len(played) == 1:
+            return played[0]
+        return np.concatenate(played) if played else SILENT
+
+    def _keep(self, samples: Int16) -> None:
+        self._heard.append(samples)
+        self._heard_samples += len(samples)
+        while self._heard_samples > MAX_HEARD * self.sample_rate:
+            self._heard_samples -= len(self._heard.popleft())
+            self.heard_dropped += 1
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, of what `tick` gives."""
+        return self._decoder.sample_rate if self._decoder is not None else 0
+
+    @property
+    def has_heard(self) -> bool:
+        return bool(self._heard)
+
+    def read(self, rate: int) -> Int16:
+        """Takes everything heard since the last read, at `rate` Hz."""
+        if not self._heard:
+            return SILENT
+        heard = np.concatenate(self._heard)
+        self._heard.clear()
+        self._heard_samples = 0
+        if self._resampler is None or self._resampler.rate_out != rate:
+            self._resampler = Resampler(self.sample_rate, rate)
+        return self._resampler.process(heard)
+
+    # Figures
+
+    @property
+    def discarded(self) -> int:
+        """Packets that came too late or twice."""
+        jitter = self._jitter
+        now = jitter.late + jitter.duplicates + jitter.overflow + jitter.stray if jitter is not None else 0
+        return self._discarded + now
+
+    @property
+    def concealed(self) -> int:
+        """Frames that had to be made up."""
+        return self._concealed + (self._jitter.concealed if self._jitter is not None else 0)
