@@ -138,6 +138,11 @@ class SignallingConnection:
         self._half = False  # whether that is known from a CRLF that may yet turn out to be half of a ping
         self._unanswered = 0
 
+    @property
+    def is_connecting(self) -> bool:
+        """Whether the flow is being opened; a pause between two rounds is none of it."""
+        return self.state in (ConnectionState.RESOLVING, ConnectionState.OPENING, ConnectionState.UPGRADING)
+
     # Commands
 
     def connect(self, *, now: float) -> None:

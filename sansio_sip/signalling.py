@@ -101,6 +101,11 @@ class Signalling:
     def counters(self) -> SideStreamCounters:
         return self._side.counters
 
+    @property
+    def is_connecting(self) -> bool:
+        """Whether the flow is being opened: resolved, connected, upgraded. A pause between two rounds is none of it."""
+        return self._connection.is_connecting
+
     # Commands
 
     def connect(self, *, now: float) -> None:

@@ -17,6 +17,7 @@ from .body import ACCEPTED_TYPES, description_headers
 from .call_events import HeaderRows
 from .dialog import MAX_FORWARDS
 from .digest import ALGORITHMS
+from .extra_headers import ExtraHeaders
 from .headers import CSeq, NameAddress, Via
 from .message import Headers, Request
 from .transport import Hop
@@ -49,6 +50,7 @@ class AccountConfig:
             that tells nobody who we are, or neither.
         realms: whose challenges to answer besides those of our registrar; "*": anybody's. See `authorization`.
         digest_algorithms: those that may be used.
+        extra: rows that go along with REGISTER and INVITE, as they are when one is written.
         retry: seconds, base-time and max-time of RFC 5626 section 4.5, between tries to register after a failure.
     """
 
@@ -65,6 +67,7 @@ class AccountConfig:
     gruu: Literal["public", "temporary", "none"] = "public"
     realms: tuple[str, ...] = ()
     digest_algorithms: tuple[str, ...] = ALGORITHMS
+    extra: ExtraHeaders | None = None
     retry: tuple[float, float] = (30.0, 1800.0)
 
 
@@ -163,6 +166,10 @@ class Identity:
             ("Supported", ", ".join(SUPPORTED)),
         )
 
+    def extra(self) -> HeaderRows:
+        """The account's own rows, for REGISTER and INVITE."""
+        return self.config.extra.rows() if self.config.extra is not None else ()
+
     def options(self) -> HeaderRows:
         """The rows of a 200 to OPTIONS (RFC 3261 section 11.2)."""
         return (*self.capabilities(), ("Accept", ", ".join(ACCEPTED_TYPES)))
@@ -177,6 +184,6 @@ class Identity:
         rows.add("To", str(NameAddress(target)))
         rows.add("Call-ID", call_id)
         rows.add("CSeq", str(CSeq(1, "INVITE")))
-        for name, value in (*self.capabilities(), *description_headers(body), *headers):
+        for name, value in (*self.capabilities(), *description_headers(body), *self.extra(), *headers):
             rows.add(name, value)
         return Request("INVITE", target, rows, body)

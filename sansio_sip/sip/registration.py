@@ -13,7 +13,7 @@ the previous REGISTER request has timed out").
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 from typing import TypeAlias, assert_never
@@ -108,9 +108,10 @@ class RegistrationTimer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A binding was granted for `expires` seconds; again at each refresh."""
+    """A binding was granted for `expires` seconds; again at each refresh. `headers` are those of the 200."""
 
     expires: int
+    headers: HeaderRows = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +121,14 @@ class RegistrationFailed:
     Attributes:
         retry_in: seconds until the next try; None where there is none (`register` again).
         moved_to: the registrar to ask instead, where this one has said so (301, 302).
+        headers: of the response, where there was one.
     """
 
     status: int
     cause: str
     retry_in: float | None = None
     moved_to: SipUri | None = None
+    headers: HeaderRows = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +254,7 @@ class Registration:
             self._outbound = False
             self._begin(now)
         else:
-            self._fail(status, cause_of(status), after, now, moved[0] if moved else None)
+            self._fail(status, cause_of(status), after, now, moved[0] if moved else None, tuple(response.headers))
 
     def request_failed(self, key: int, reason: FailureReason, *, now: float) -> None:
         """The REGISTER sent as `key` gets no response."""
@@ -336,6 +339,8 @@ class Registration:
             headers.add("Contact", str(contact))
         headers.add("Expires", str(expires))
         headers.add("Supported", ", ".join(("path", *SUPPORTED)))
+        for name, value in self._identity.extra():
+            headers.add(name, value)
         return Request("REGISTER", registrar, headers)
 
     def _contact(self, binding: SipUri, expires: int) -> NameAddress:
@@ -367,7 +372,7 @@ class Registration:
             self._send_removal(now)
             return
         self._enter(RegistrationState.REGISTERED)
-        self._outbox.put(Registered(granted))
+        self._outbox.put(Registered(granted, tuple(response.headers)))
         # A spread, so that a thousand phones that registered when a server came up do not come back as one.
         margin = min(max(REFRESH_MARGIN, granted / 10), granted / 2)
         spread = 1 - self._context.entropy.fraction("refresh") / 10
@@ -384,7 +389,15 @@ class Registration:
         else:
             self._finish()
 
-    def _fail(self, status: int, cause: str, after: int | None, now: float, moved_to: SipUri | None = None) -> None:
+    def _fail(
+        self,
+        status: int,
+        cause: str,
+        after: int | None,
+        now: float,
+        moved_to: SipUri | None = None,
+        headers: HeaderRows = (),
+    ) -> None:
         self._request = None
         if not self._wanted:
             # Taken back while it was under way: unless the registrar has said no, it may know us now.
@@ -397,13 +410,13 @@ class Registration:
             self._wanted = False
             self._timers.clear()
             self._enter(RegistrationState.IDLE)
-            self._outbox.put(RegistrationFailed(status, cause, None, moved_to))
+            self._outbox.put(RegistrationFailed(status, cause, None, moved_to, headers))
             return
         self._failures += 1
         delay = self._back_off(after)
         self._enter(RegistrationState.BACKING_OFF)
         self._timers.arm(RegistrationTimer.RETRY, now + delay)
-        self._outbox.put(RegistrationFailed(status, cause, delay, moved_to))
+        self._outbox.put(RegistrationFailed(status, cause, delay, moved_to, headers))
 
     def _finish(self) -> None:
         """No binding any more, as was wanted."""

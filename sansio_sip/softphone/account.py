@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, assert_never
 
+from sansio_sip.auth import ERROR_HEADER, TOKEN_HEADER, error_string, parse_expiry
 from sansio_sip.connection import (
     ConnectionFailed,
     ConnectionLost,
@@ -24,7 +25,7 @@ from sansio_sip.connection import (
     MessageArrived,
     ServerUrl,
 )
-from sansio_sip.context import Context
+from sansio_sip.context import Context, Secret
 from sansio_sip.effects import (
     Address,
     CloseFlow,
@@ -42,6 +43,8 @@ from sansio_sip.effects import (
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.signalling import Signalling, SignallingOutput, Unreachable
+from sansio_sip.sip.call_events import HeaderRows
+from sansio_sip.sip.extra_headers import ExtraHeaders
 from sansio_sip.sip.parser import parse_message
 from sansio_sip.sip.transport import Hop
 from sansio_sip.sip.user_agent import (
@@ -101,20 +104,25 @@ class Timer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """The first binding after `login`."""
+    """The first binding after `login`, or the first with a new token. `token_expires`: Unix time, by the server."""
+
+    token_expires: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LoginRefused:
-    """`status` is 0 where no server answered."""
+    """`status` is 0 where no server answered, `code` where it said nothing of an access token (`auth`)."""
 
     cause: str
     status: int
+    code: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedOut:
-    """The binding is gone."""
+    """The binding is gone. `reason` is empty where that was our wish; else what is wrong with the access token."""
+
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +181,7 @@ class Account:
         self._last_failure = ""
         self.hop: Hop | None = None
         self.registered = False  # on the present flow
+        self._extra = ExtraHeaders(context, options.access_token)
         self.user_agent = UserAgent(
             context,
             AccountConfig(
@@ -181,6 +190,7 @@ class Account:
                 password=options.password,
                 display_name=options.display_name,
                 expires=options.expires,
+                extra=self._extra,
                 instance=f"urn:uuid:{context.entropy.uuid('instance')}",
                 gruu=options.gruu,
                 realms=options.realms,
@@ -220,6 +230,13 @@ class Account:
         self.user_agent.unregister(now=now)  # without a flow it is done at once
         self._drain(now)
 
+    def set_access_token(self, token: Secret, *, now: float) -> None:
+        """Shows another token from now on; to the registrar at once, where it knows us."""
+        self._extra.token = token
+        if self.state is AccountState.LOGGED_IN:
+            self.user_agent.register(now=now)
+            self._drain(now)
+
     def close(self, *, now: float) -> None:
         """Closes the flow. What should have been said on it (BYE, un-REGISTER) must have been said before."""
         self._timers.clear()
@@ -228,6 +245,11 @@ class Account:
         self.registered = False
         self._signalling.close(now=now)
         self._drain(now)
+
+    @property
+    def is_connecting(self) -> bool:
+        """Whether the flow is being opened; a pause between two rounds of tries is none of it."""
+        return self._signalling.is_connecting
 
     def touched(self, *, now: float) -> None:
         """To be called after a command was given to `user_agent` directly."""
@@ -342,14 +364,19 @@ class Account:
                 if self.state is AccountState.LOGGING_IN:
                     self.state = AccountState.LOGGED_IN
                     self._timers.cancel(Timer.LOGIN)
-                    self._outbox.put(LoggedIn())
+                    self._outbox.put(LoggedIn(_token_expires(output.headers)))
             case RegistrationFailed():
                 self.registered = False
                 if self._went_elsewhere(output, now):
                     return
-                # After a login has succeeded the user agent goes on trying by itself.
-                if self.state is AccountState.LOGGING_IN and not (output.status == 0 and self.hop is None):
-                    self._refuse_login(output.cause, output.status, now)
+                code = _token_error(output.headers)
+                cause = error_string(code) if code else output.cause
+                # After a login has succeeded the user agent goes on trying by itself, which mends no token.
+                if self.state is AccountState.LOGGED_IN and code:
+                    self._give_up(cause, now)
+                    self._outbox.put(LoggedOut(cause))
+                elif self.state is AccountState.LOGGING_IN and not (output.status == 0 and self.hop is None):
+                    self._refuse_login(cause, output.status, now, code)
             case Unregistered():
                 self.registered = False
                 if self.state is AccountState.LOGGING_OUT:
@@ -387,15 +414,33 @@ class Account:
         self.user_agent.register(now=now)
         return True
 
-    def _refuse_login(self, cause: str, status: int, now: float) -> None:
+    def _refuse_login(self, cause: str, status: int, now: float, code: int = 0) -> None:
+        self._give_up(cause, now)
+        self._outbox.put(LoginRefused(cause, status, code))
+
+    def _give_up(self, cause: str, now: float) -> None:
         self.state = AccountState.IDLE
         self._timers.cancel(Timer.LOGIN)
         self.hop = None
         self._signalling.close(now=now)
         self.user_agent.flow_lost(cause, now=now)
         self.user_agent.unregister(now=now)  # else the next flow, opened for a call, would register
-        self._outbox.put(LoginRefused(cause, status))
 
     def _logged_out(self) -> None:
         self.state = AccountState.IDLE
         self._outbox.put(LoggedOut())
+
+
+def _token_error(headers: HeaderRows) -> int:
+    """The code by which a registrar says what is wrong with an access token; 0 where it does not.
+
+    401 is no such code: it repeats the status of a challenge.
+    """
+    text = next((value for name, value in headers if name.lower() == ERROR_HEADER.lower()), "")
+    code = int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else 0
+    return 0 if code == 401 else code
+
+
+def _token_expires(headers: HeaderRows) -> int | None:
+    text = next((value for name, value in headers if name.lower() == TOKEN_HEADER.lower()), "")
+    return parse_expiry(text)

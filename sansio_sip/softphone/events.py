@@ -66,7 +66,12 @@ class _OfCall(_OfAccount):
 
 @dataclass(frozen=True, slots=True)
 class Login(_OfAccount):
-    """onLogin: the registrar has granted a binding. Once a login; a refresh is silent."""
+    """onLogin: the registrar has granted a binding. Once a login; a refresh is silent.
+
+    `token_expires`: when the access token ends by the server's word, Unix time; None where there is none.
+    """
+
+    token_expires: int | None = None
 
     name = "onLogin"
 
@@ -78,10 +83,12 @@ class LoginFailed(_OfAccount):
     Attributes:
         cause: the reference's words (`Authentication Error`, `Request Timeout`, `Connection Error`...).
         status: the SIP status behind it, 0 where none arrived.
+        code: what the server says is wrong with an access token (`auth.TOKEN_ERRORS`), or 0.
     """
 
     cause: str
     status: int = 0
+    code: int = 0
 
     name = "onLoginFailed"
 
@@ -91,9 +98,14 @@ class LoginFailed(_OfAccount):
 
 @dataclass(frozen=True, slots=True)
 class Logout(_OfAccount):
-    """onLogout: the binding is gone, on our wish."""
+    """onLogout: the binding is gone, on our wish; else `reason` says why (`ACCESS_TOKEN_EXPIRED`...)."""
+
+    reason: str = ""
 
     name = "onLogout"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"reason": self.reason} if self.reason else {}
 
 
 @dataclass(frozen=True, slots=True)

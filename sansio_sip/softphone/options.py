@@ -51,6 +51,7 @@ class AccountOptions:
         address: address of record, `sip:alice@example.com`; `sip:` may be left out.
         password: for digest authentication.
         access_token: goes along with REGISTER and INVITE (`sansio_sip.auth`); `Softphone.set_access_token` changes it.
+        access_token: goes along with REGISTER and INVITE (`sansio_sip.auth`); `Softphone.set_access_token` changes it.
         username: digest user name where it is not the user part of the address.
         servers: URLs of the signalling server in order of preference: `wss://`, `ws://`, `tls://`, `tcp://`, `udp://`;
             or `sip:example.com`, `sips:example.com`, found by the DNS (RFC 3263). Empty: peer to peer over UDP.
@@ -74,6 +75,7 @@ class AccountOptions:
 
     address: str
     password: Secret = field(default_factory=lambda: Secret(""))
+    access_token: Secret | None = None
     access_token: Secret | None = None
     username: str | None = None
     servers: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import NewType, TypeAlias, assert_never
 
-from sansio_sip.context import Context
+from sansio_sip.context import Context, Secret
 from sansio_sip.effects import (
     Address,
     CloseFlow,
@@ -147,9 +147,27 @@ class Softphone:
         row.logout(now=now)
         self._drain_account(row, now)
 
+    @recorded
+    def unregister(self, account: AccountId, *, now: float) -> None:
+        """`logout`, but calls go on: the flow stays. Gives Logout (reference: unregister)."""
+        row = self._account(account)
+        row.logout(now=now)
+        self._drain_account(row, now)
+
+    @recorded
+    def set_access_token(self, account: AccountId, token: Secret, *, now: float) -> None:
+        """Shows another access token from now on, to the registrar at once."""
+        row = self._account(account)
+        row.set_access_token(token, now=now)
+        self._drain_account(row, now)
+
     def is_connected(self, account: AccountId) -> bool:
         """Whether the signalling flow is up (reference: isConnected)."""
         return self._account(account).hop is not None
+
+    def is_connecting(self, account: AccountId) -> bool:
+        """Whether the signalling flow is being opened (reference: isConnecting)."""
+        return self._account(account).is_connecting
 
     def is_registered(self, account: AccountId) -> bool:
         """Whether a binding is granted on the present flow (reference: isRegistered)."""
@@ -438,11 +456,11 @@ class Softphone:
                 case Down():
                     self._on_down(account, output)
                 case LoggedIn():
-                    self._outbox.put(events.Login(account.id))
+                    self._outbox.put(events.Login(account.id, output.token_expires))
                 case LoginRefused():
-                    self._outbox.put(events.LoginFailed(account.id, output.cause, output.status))
+                    self._outbox.put(events.LoginFailed(account.id, output.cause, output.status, output.code))
                 case LoggedOut():
-                    self._outbox.put(events.Logout(account.id))
+                    self._outbox.put(events.Logout(account.id, output.reason))
                 case (
                     IncomingCall()
                     | CallProgress()
