@@ -12,6 +12,10 @@ from .transaction import StunTransaction
 __all__ = ["Check", "Checks", "Purpose"]
 
 
+WORN = 3
+"""Sendings after which a request counts as worn: the next one is 2 s away, then 4, 8 and 16."""
+
+
 class Purpose(Enum):
     """Why a request was sent."""
 
@@ -78,8 +82,13 @@ class Checks:
                 self._touch(check)
             yield check, data
 
-    def is_checking(self, pair: CandidatePair) -> bool:
-        return any(check.pair is pair and check.purpose is Purpose.CHECK for check in self._by_id.values())
+    def is_under_way(self, pair: CandidatePair, purpose: Purpose) -> bool:
+        return any(check.pair is pair and check.purpose is purpose for check in self._by_id.values())
+
+    def is_worn(self, pair: CandidatePair) -> bool:
+        """Whether the pair's nomination has been sent so often that its next retransmission is far away."""
+        mine = [check for check in self._by_id.values() if check.pair is pair and check.purpose is Purpose.NOMINATION]
+        return bool(mine) and all(check.transaction.sends >= WORN for check in mine)
 
     def stop_retransmitting(self, pair: CandidatePair | None = None, *, now: float) -> None:
         """Of one pair's checks, or of all: sends nothing again, yet an answer still counts (section 7.3.1.4)."""

@@ -7,7 +7,7 @@ from sansio_sip.effects import Address, FlowId, SendDatagram
 from sansio_sip.softphone.media_plane import IceState
 
 from .candidate import Candidate
-from .pair import PairState
+from .pair import CandidatePair, PairState
 
 __all__ = ["ConsentLost", "IceOutput", "PairReport", "PairSelected", "StateChanged"]
 
@@ -46,6 +46,11 @@ class PairReport:
     state: PairState
     priority: int
     selected: bool
+
+    @classmethod
+    def of(cls, pair: CandidatePair, *, selected: bool) -> "PairReport":
+        local = pair.valid_local or pair.local
+        return cls(pair.local.flow, local.candidate, pair.remote, pair.state, pair.priority, selected)
 
 
 IceOutput: TypeAlias = SendDatagram | StateChanged | PairSelected | ConsentLost

@@ -127,17 +127,7 @@ class IceSession:
 
     def pairs(self) -> tuple[PairReport, ...]:
         """The check list, best first."""
-        return tuple(
-            PairReport(
-                pair.local.flow,
-                (pair.valid_local or pair.local).candidate,
-                pair.remote,
-                pair.state,
-                pair.priority,
-                pair is self._selected,
-            )
-            for pair in self._pairs
-        )
+        return tuple(PairReport.of(pair, selected=pair is self._selected) for pair in self._pairs)
 
     def accepts(self, username: str) -> bool:
         """Whether a USERNAME is meant for this session: `ours:theirs`; theirs counts once it is known."""
@@ -306,7 +296,11 @@ class IceSession:
             return
         if use_candidate and not self.controlling:
             pair.remote_nominated = True
-        if pair.state is PairState.SUCCEEDED:
+        if pair.state is PairState.SUCCEEDED and pair.nominating and self._checks.is_worn(pair):
+            # The peer is there, and waits, or has selected and makes consent checks: no need to sit out the back-off.
+            self._checks.stop_retransmitting(pair, now=now)
+            self._pairs.trigger(pair)
+        elif pair.state is PairState.SUCCEEDED:
             self._select_if_nominated(pair, now)
         elif not (self.controlling and self._selected is not None):
             # RFC 8445 section 7.3.1.4: a check in progress is cancelled, which only ends its retransmissions, and a
@@ -441,9 +435,10 @@ class IceSession:
 
     def _is_superseded(self, check: Check) -> bool:
         """Whether the end of this check says nothing: a triggered one took its place, or the pair has its answer."""
-        if check.purpose is Purpose.NOMINATION:
-            return not check.pair.nominating
-        return check.pair.state is not PairState.IN_PROGRESS or self._checks.is_checking(check.pair)
+        waits = (
+            check.pair.nominating if check.purpose is Purpose.NOMINATION else check.pair.state is PairState.IN_PROGRESS
+        )
+        return not waits or self._checks.is_under_way(check.pair, check.purpose)
 
     def _role_conflict(self, check: Check, now: float) -> None:
         """A 487: take the role opposite to that of the request, and check again (RFC 8445 section 7.2.5.1)."""
