@@ -10,8 +10,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from echo import Echo, Heard, Lost, Opened
-from runtimes import RUNTIMES
+from drivers.echo import Echo, Heard, Lost, Opened
+from drivers.runtimes import RUNTIMES
 from test_drivers import Observer
 
 from sansio_sip.effects import Address, FlowId, Listen, OpenStream, SendStream, TlsPeer, TlsPolicy, TlsServer
