@@ -11,8 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from drivers.echo import Echo, Heard, Lost, Opened
+from drivers.observer import Observer
 from drivers.runtimes import RUNTIMES
-from test_drivers import Observer
 
 from sansio_sip.effects import Address, FlowId, Listen, OpenStream, SendStream, TlsPeer, TlsPolicy, TlsServer
 from sansio_sip.server_url import ServerUrl
