@@ -139,6 +139,10 @@ class Entropy:
         """What a proxy signs its flow tokens with (RFC 5626 section 5.2)."""
         return self._octets("flow_key", 20)
 
+    def gruu(self) -> str:
+        """The user part of a temporary GRUU (RFC 5627 section 3.2)."""
+        return self._text("gruu", 24)
+
     def contact_user(self) -> str:
         return self._text("contact_user", 8)
 

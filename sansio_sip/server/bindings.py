@@ -25,6 +25,7 @@ class Binding:
         call_id, number: of the REGISTER that made or refreshed it; later ones of the same Call-ID count up.
         expires_at: seconds, monotonic.
         device: instance and reg-id (RFC 5626): a new contact of the same two replaces the old one.
+        path: proxies between us and the device, nearest to us first (RFC 3327); they become its Route.
     """
 
     user: str
@@ -35,6 +36,12 @@ class Binding:
     number: int
     expires_at: float
     device: tuple[str, str] | None = None
+    path: tuple[NameAddress, ...] = ()
+
+    @property
+    def instance(self) -> str:
+        """The device itself, in lower case and without angle brackets; empty where it has not said."""
+        return (self.contact.parameter("+sip.instance") or "").strip("<>").lower()
 
     def remaining(self, now: float) -> int:
         """Whole seconds that are left, rounded up."""
@@ -59,6 +66,11 @@ class BindingTable:
         """The user's binding of an equivalent URI (section 19.1.4), or of the same device."""
         key = self._find(user, uri, device)
         return self._by_user[user][key] if key is not None else None
+
+    def of_instance(self, user: str, instance: str) -> Binding | None:
+        """The latest binding of one device of a user (RFC 5627 section 5.1: one request to one flow)."""
+        found = [each for each in self.of(user) if instance and each.instance == instance]
+        return max(found, key=lambda each: each.expires_at, default=None)
 
     def by_uri(self, uri: SipUri) -> Binding | None:
         """The binding whose contact is just that URI, letter for letter."""

@@ -29,7 +29,13 @@ INFORMATIVE = (401, 407, 415, 420, 484)
 
 
 def forwarded_request(
-    request: Request, uri: Uri, via: Via, record_routes: Sequence[SipUri] = (), *, drop_credentials: bool
+    request: Request,
+    uri: Uri,
+    via: Via,
+    record_routes: Sequence[SipUri] = (),
+    *,
+    drop_credentials: bool,
+    path: Sequence[NameAddress] = (),
 ) -> Request:
     """A copy of a request, ready to leave.
 
@@ -37,6 +43,7 @@ def forwarded_request(
         uri: of the target: the new Request-URI.
         via: our own, with a new branch.
         record_routes: our own, that towards the far side first; recorded only where the request may begin a dialog.
+        path: the Routes that the target's registration came with, nearest first (RFC 3327).
         drop_credentials: the credentials were for us (section 22.3) and are nobody else's business.
     """
     copy = request.copy()
@@ -46,6 +53,8 @@ def forwarded_request(
     if request.method in DIALOG_METHODS and request.to.tag is None:
         for record_route in reversed(record_routes):
             copy.headers.insert_first("Record-Route", str(NameAddress(record_route)))
+    for route in reversed(path):
+        copy.headers.insert_first("Route", str(route))
     if drop_credentials:
         copy.headers.remove("Proxy-Authorization")
     copy.headers.insert_first("Via", str(via))
