@@ -76,6 +76,9 @@ def test_two_phones_register_talk_and_part(tmp_path: Path, transport: str, media
     assert bob.event("onIncomingCall")["extraHeaders"] == {"X-PH-Order": "42"}
     counts, bad = malformed(pcap, ws_port=peer.ws_port, encrypted=media == "webrtc")
     assert not bad, bad
+    # RFC 5627: Kamailio has given each a public GRUU, and that is what the other was shown as Contact.
+    for name in ("alice", "bob") if transport == "udp" else ():
+        assert f"Contact: <sip:{name}@{peer.domain};gr=urn:uuid:".encode() in pcap.read_bytes()
     if secure:
         assert counts["websocket && sip"] == counts["sip && !websocket"] == 0
     else:
