@@ -8,9 +8,9 @@ JSON has no octets, tuples, enums or dataclasses, so each of these is a small ob
     {"secret": true}                      a `Secret`            {"d": [[key, value], ...]}      a mapping
     {"array": type, "shape": ..., "data"} an array              a list                          a tuple
 
-What is left out: `Secret`s and `Opaque` octets, always; the response of a digest and access tokens in any SIP message,
-plain or in the frames of a WebSocket, always. From a trace of signalling alone also the payload of RTP, audio, and which digits were
-pressed. Sizes stay, so that a machine that is run again does the same.
+What is left out: `Secret`s and `Opaque` octets, always; the response of a digest, access tokens and the keys of
+`a=crypto` in any SIP message, plain or in the frames of a WebSocket, always. From a trace of signalling alone also the
+payload of RTP, audio, and which digits were pressed. Sizes stay, so that a machine that is run again does the same.
 """
 
 import base64
@@ -36,6 +36,9 @@ RESPONSE = re.compile(rb'(?i)(\bresponse\s*=\s*")([0-9a-f]{32,128})(")')
 
 # An access token (`sip.extra_headers`): three parts of base64url.
 TOKEN = re.compile(rb"(?im)^(X-Plivo-Jwt[ \t]*:[ \t]*)([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*){2})")
+
+# RFC 4568 section 9.2: a master key and its salt, in base64. What is left stays as long and as readable.
+INLINE_KEY = re.compile(rb"(?i)(\binline:)([a-z0-9+/]+)")
 
 # What a `Secret` is when a trace is read. Not empty: a machine may ask whether it was given one.
 PLACEHOLDER = "not in the trace"
@@ -171,6 +174,8 @@ def redact(data: bytes) -> bytes:
 def _redact_text(data: bytes) -> bytes:
     if b"-Jwt" in data:
         data = TOKEN.sub(lambda match: match[1] + b"0" * len(match[2]), data)
+    if b"nline:" in data:
+        data = INLINE_KEY.sub(lambda match: match[1] + b"0" * len(match[2]), data)
     if b"esponse" not in data:
         return data
     return RESPONSE.sub(lambda match: match[1] + b"0" * len(match[2]) + match[3], data)

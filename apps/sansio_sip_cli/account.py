@@ -17,7 +17,7 @@ __all__ = ["SECONDS", "account_options", "address", "build_account"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-MEDIA = {"webrtc": (MediaProfile.WEBRTC,), "rtp": (MediaProfile.RTP,)}
+MEDIA = {profile.value: (profile,) for profile in MediaProfile}
 
 # What AccountOptions calls a thing, and what it is called here.
 OPTION_OF = {"address": "ACCOUNT", "servers": "--server", "expires": "--expires"}

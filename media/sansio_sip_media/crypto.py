@@ -7,6 +7,7 @@ a replay needs no provider: it is given None and imports neither OpenSSL nor lib
 Nothing that a provider says raises for what the peer has sent: failures are values.
 """
 
+import base64
 import hashlib
 import hmac
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol, TypeAlias
 
-from sansio_sip.context import Context, Opaque, Secret
+from sansio_sip.context import Context, Disclosure, Opaque, Secret
 from sansio_sip.sdp.attributes import Fingerprint
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "fingerprint_of",
     "fingerprints_match",
     "local_fingerprint",
+    "local_sdes_key",
     "usable_fingerprints",
 ]
 
@@ -172,6 +174,9 @@ class CryptoProvider(Protocol):
     def srtp_session(self, key: Secret, profile: SrtpProfile, direction: Direction) -> SrtpSession:
         """`key`: master key and salt in hexadecimal, as in `SrtpKeys`."""
 
+    def sdes_key(self, profile: SrtpProfile) -> Secret:
+        """A new master key and salt, in hexadecimal, to be sent to the peer in a description (RFC 4568)."""
+
 
 def local_fingerprint(context: Context, crypto: CryptoProvider | None) -> Fingerprint:
     """The fingerprint of our certificate, through the oracle: `crypto` is None in a replay."""
@@ -181,6 +186,19 @@ def local_fingerprint(context: Context, crypto: CryptoProvider | None) -> Finger
         return crypto.certificate_fingerprint
 
     return context.oracle.consult("dtls.fingerprint", compute)
+
+
+def local_sdes_key(context: Context, crypto: CryptoProvider | None, profile: SrtpProfile) -> str:
+    """A new master key and salt in base64, as `a=crypto` has it. A trace keeps its length alone."""
+
+    def compute() -> str:
+        assert crypto is not None, "only a replay has no provider, and it does not compute"
+        key = bytes.fromhex(crypto.sdes_key(profile).reveal())
+        return base64.b64encode(key).decode("ascii").rstrip("=")
+
+    # Without the padding, for what a replay has in place of the key is to be padded alike.
+    text = context.oracle.consult("sdes.key", compute, profile, disclosure=Disclosure.OPAQUE)
+    return text + "=" * (-len(text) % 4)
 
 
 def certificate_digests(certificate: bytes) -> tuple[tuple[str, str], ...]:

@@ -15,6 +15,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from pylibsrtp import Error as LibSrtpError
@@ -89,6 +90,10 @@ class OpenSslCrypto:
 
     def srtp_session(self, key: Secret, profile: SrtpProfile, direction: Direction) -> "LibSrtpSession":
         return LibSrtpSession(key, profile, direction)
+
+    def sdes_key(self, profile: SrtpProfile) -> Secret:
+        # AESGCM's own generator is OpenSSL's, and gives whole keys of 32 octets: more than any profile needs.
+        return Secret(AESGCM.generate_key(256)[: profile.key_length + profile.salt_length].hex())
 
 
 class OpenSslEndpoint:

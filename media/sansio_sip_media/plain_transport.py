@@ -3,6 +3,9 @@
 Packets go to the address in the peer's SDP. They are taken from there, or, once, from the first source that sends a
 payload type that was negotiated: behind a NAT the address in the SDP is not the one that packets come from (symmetric
 RTP, RFC 4961). Whoever comes later is refused.
+
+RTCP shares the socket where the peer agrees (RFC 5761). Where it does not, RTCP has a socket of its own, and the same
+is true of it: the peer's address is the one of its description (RFC 3605), or once that of the first packet.
 """
 
 from collections import Counter
@@ -37,7 +40,11 @@ class PlainTransport:
         self._flows: list[FlowId] = []
         self._remote: Address | None = None
         self._announced: Address | None = None
+        self._announced_rtcp: Address | None = None
         self._latched = False
+        self._rtcp_flow: FlowId | None = None
+        self._rtcp_remote: Address | None = None
+        self._rtcp_latched = False
         self._lost = False
         self._negotiated: Negotiated | None = None
         self._rejected: Counter[str] = Counter()
@@ -57,7 +64,14 @@ class PlainTransport:
     def add_flow(self, flow: FlowId, local: Address, *, now: float) -> None:
         self._flows.append(flow)
 
+    def add_rtcp_flow(self, flow: FlowId) -> None:
+        """A socket for RTCP alone is open."""
+        self._rtcp_flow = flow
+
     def flow_lost(self, flow: FlowId, *, now: float) -> None:
+        if flow == self._rtcp_flow:
+            self._rtcp_flow = None
+            return
         if flow in self._flows:
             self._flows.remove(flow)
         if not self._flows:
@@ -80,24 +94,31 @@ class PlainTransport:
             self._latched = False
             if negotiated.remote_address is not None:
                 self._remote = negotiated.remote_address
+        if first or negotiated.remote_rtcp != self._announced_rtcp:
+            self._announced_rtcp = self._rtcp_remote = negotiated.remote_rtcp
+            self._rtcp_latched = False
         if (path := self.path) is not None:
             self._outbox.put(Connected(path))
         if first:
             self._timers.arm(Timer.SILENCE, now + self._silence)
 
-    def send(self, packet: Private, kind: Kind, *, now: float) -> bool:
+    def send(self, packet: bytes, kind: Kind, *, now: float) -> bool:
         path = self.path
         if path is None or self._negotiated is None:
             return False
-        # RTCP shares the socket (RFC 5761), or does without: a peer that declines that is sent none.
         if kind is Kind.RTCP and not self._negotiated.rtcp_mux:
-            return False
+            if self._rtcp_flow is None or self._rtcp_remote is None:
+                return False
+            self._outbox.put(SendDatagram(self._rtcp_flow, packet, self._rtcp_remote))
+            return True
         self._outbox.put(SendDatagram(path.flow, packet, path.remote))
         return True
 
     def receive_datagram(self, flow: FlowId, data: bytes, source: Address, kind: Kind, *, now: float) -> None:
         if self._negotiated is None or kind not in (Kind.RTP, Kind.RTCP):
             self._rejected[f"unexpected {kind.value}"] += 1
+        elif flow == self._rtcp_flow:
+            self._receive_rtcp(data, source, kind)
         elif source != self._remote and not self._latch(source, data, kind):
             self._rejected["from elsewhere"] += 1
         else:
@@ -106,6 +127,17 @@ class PlainTransport:
             if self._lost and (path := self.path) is not None:
                 self._lost = False
                 self._outbox.put(Connected(path))
+            self._outbox.put(Arrived(kind, Private(data), len(data)))
+
+    def _receive_rtcp(self, data: bytes, source: Address, kind: Kind) -> None:
+        """On the socket that is for RTCP. Reports alone do not keep a call alive: nothing arms the timer here."""
+        if kind is not Kind.RTCP:
+            self._rejected[f"unexpected {kind.value}"] += 1
+        elif source != self._rtcp_remote and self._rtcp_latched:
+            self._rejected["from elsewhere"] += 1
+        else:
+            self._rtcp_latched = True
+            self._rtcp_remote = source
             self._outbox.put(Arrived(kind, Private(data), len(data)))
 
     def _latch(self, source: Address, data: bytes, kind: Kind) -> bool:

@@ -119,6 +119,7 @@ class SeededCrypto:
         self._certificate = derive(self._key, "certificate", SIZES[MessageType.CERTIFICATE] - CERTIFICATE_PREFIX)
         self._profiles = profiles
         self._endpoints = 0
+        self._sdes_keys = 0
 
     @property
     def certificate_fingerprint(self) -> Fingerprint:
@@ -131,6 +132,10 @@ class SeededCrypto:
 
     def srtp_session(self, key: Secret, profile: SrtpProfile, direction: Direction) -> SeededSrtpSession:
         return SeededSrtpSession(key, profile)
+
+    def sdes_key(self, profile: SrtpProfile) -> Secret:
+        self._sdes_keys += 1
+        return Secret(derive(self._key, f"sdes {self._sdes_keys}", profile.key_length + profile.salt_length).hex())
 
 
 class _HandshakeError(Exception):

@@ -10,6 +10,9 @@ of the profile in use, `AudioStream` and `RtcpSession`.
        +-- none could be opened --> FAILED <--- no way found --+
 
 Commands that come while sockets are being opened wait for them.
+
+RTCP shares the socket of RTP where both ends agree (RFC 5761), as WebRTC always does. Without ICE, an offer of ours
+must reckon with a peer that declines, so it names a second socket; it is closed again when the answer needs none.
 """
 
 from collections import Counter
@@ -22,7 +25,7 @@ from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, SendDat
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.sdp.model import SessionDescription
-from sansio_sip.sdp.negotiation import CATALOGUE, LocalMedia, Negotiated, NegotiationError, profile_of
+from sansio_sip.sdp.negotiation import CATALOGUE, LocalMedia, Negotiated, NegotiationError, profile_of, section_profile
 from sansio_sip.sdp.offer_answer import OfferAnswer
 from sansio_sip.sdp.offer_answer import State as OfferState
 from sansio_sip.softphone.media_plane import (
@@ -45,10 +48,17 @@ from .demux import Kind, classify
 from .plain_transport import PlainTransport
 from .rtcp.session import RtcpSession, SendRtcp
 from .rtp.packet import RtpPacket
+from .sdes_transport import SdesTransport
 from .transport import Arrived, Connected, Failed, Interrupted, MediaTransport
 from .webrtc_transport import WebRtcTransport
 
 __all__ = ["MediaSession", "SessionOutput", "State"]
+
+# Addresses that have sent with our SSRC. A peer moves now and then; beyond that it can draw no more of them out of us.
+MAX_CONFLICTING = 8
+
+# What can do with a socket for RTCP alone.
+OWN_RTCP = (PlainTransport, SdesTransport)
 
 SessionOutput: TypeAlias = (
     OpenDatagram
@@ -100,6 +110,10 @@ class MediaSession:
         self._flowing_at: float | None = None
         self._flow_serial = 0
         self._pending: set[FlowId] = set()
+        self._rtcp_flow: FlowId | None = None
+        self._rtcp_local: Address | None = None
+        self._rtcp_failed = False
+        self._profile: MediaProfile | None = None
         self._flows: dict[FlowId, Address] = {}
         self._retired: set[FlowId] = set()
         self._when_open: Callable[[float], None] | None = None
@@ -111,6 +125,7 @@ class MediaSession:
         self._received_octets = 0
         self._rejected: Counter[str] = Counter()
         self._sending_tones = False
+        self._conflicting: set[Address] = set()
         self._open_flows(options.bind)
 
     # Commands
@@ -122,7 +137,10 @@ class MediaSession:
             return
         self._refuse_when_over("make an offer")
         transport = self._transport_for(self._options.profiles[0], controlling=True, now=now)
-        description = self._negotiation.create_offer(transport.describe(self._local_media(transport, direction)))
+        if self._negotiated is None and self._open_rtcp_flow():
+            self._when_open = lambda later: self.create_offer(direction, now=later)
+            return
+        description = self._negotiation.create_offer(transport.describe(self._local_media(direction)))
         self._outbox.put(LocalDescription(self.id, description))
 
     def apply_offer(self, offer: SessionDescription, direction: str, *, now: float) -> None:
@@ -135,8 +153,11 @@ class MediaSession:
             # No downgrade: a profile that the account does not allow is refused, whatever the peer wishes.
             profile = MediaProfile(profile_of(offer, [allowed.value for allowed in self._options.profiles]))
             transport = self._transport_for(profile, controlling=False, now=now)
+            if not _multiplexes_rtcp(offer, profile) and self._open_rtcp_flow():
+                self._when_open = lambda later: self.apply_offer(offer, direction, now=later)
+                return
             transport.prepare_answer(offer, now=now)
-            local = transport.describe(self._local_media(transport, direction))
+            local = transport.describe(self._local_media(direction))
             answer, negotiated = self._negotiation.accept_offer(offer, local)
         except NegotiationError as error:
             self._outbox.put(MediaFailed(self.id, error.status, error.reason))
@@ -181,6 +202,7 @@ class MediaSession:
         self.state = State.CLOSED
         for flow in (*self._flows, *sorted(self._pending)):
             self._outbox.put(CloseFlow(flow))
+        self._close_rtcp_flow()
         self._flows.clear()
         self._pending.clear()
 
@@ -195,16 +217,25 @@ class MediaSession:
         if flow not in self._pending:
             return
         self._pending.discard(flow)
-        self._flows[flow] = local
-        if self._transport is not None:
-            self._transport.add_flow(flow, local, now=now)
-            self._drain_transport(now)
+        if flow == self._rtcp_flow:
+            self._rtcp_local = local
+            assert isinstance(self._transport, OWN_RTCP)
+            self._transport.add_rtcp_flow(flow)
+        else:
+            self._flows[flow] = local
+            if self._transport is not None:
+                self._transport.add_flow(flow, local, now=now)
+                self._drain_transport(now)
         self._proceed(now)
 
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
         self._pending.discard(flow)
         self._retired.discard(flow)
-        if self._flows.pop(flow, None) is not None and self._transport is not None:
+        known = self._flows.pop(flow, None) is not None
+        if flow == self._rtcp_flow:
+            known, self._rtcp_flow, self._rtcp_local = True, None, None
+            self._rtcp_failed = True
+        if known and self._transport is not None:
             self._transport.flow_lost(flow, now=now)
             self._drain_transport(now)
         self._proceed(now, reason)
@@ -303,16 +334,34 @@ class MediaSession:
 
     def _proceed(self, now: float, reason: str = "") -> None:
         """Goes on with what was waiting for the sockets, once each has opened or failed."""
-        if self._pending or self.state is not State.OPENING:
+        if self._pending or self.state in (State.CLOSED, State.FAILED):
             return
-        if not self._flows:
-            where = ", ".join(self._options.bind)
-            self._fail(500, f"no socket could be opened at {where}: {reason}")
-            return
-        self.state = State.READY if self._negotiated is None else State.CONNECTING
+        if self.state is State.OPENING:
+            if not self._flows:
+                where = ", ".join(self._options.bind)
+                self._fail(500, f"no socket could be opened at {where}: {reason}")
+                return
+            self.state = State.READY if self._negotiated is None else State.CONNECTING
         if self._when_open is not None:
             command, self._when_open = self._when_open, None
             command(now)
+
+    def _open_rtcp_flow(self) -> bool:
+        """Opens a socket for RTCP alone, where the profile may need one; False: it is there, or cannot be had."""
+        if self._rtcp_flow is not None or self._rtcp_failed or not isinstance(self._transport, OWN_RTCP):
+            return False
+        self._flow_serial += 1
+        self._rtcp_flow = FlowId(f"{self.id}/{self._flow_serial}")
+        self._pending.add(self._rtcp_flow)
+        here = next(local for flow, local in self._flows.items() if flow not in self._retired)
+        self._outbox.put(OpenDatagram(self._rtcp_flow, Address(here.host, 0), dscp=self._options.dscp))
+        return True
+
+    def _close_rtcp_flow(self) -> None:
+        if self._rtcp_flow is not None:
+            self._outbox.put(CloseFlow(self._rtcp_flow))
+            self._pending.discard(self._rtcp_flow)
+            self._rtcp_flow = self._rtcp_local = None
 
     def _retire(self, in_use: FlowId) -> None:
         """Closes the sockets from before a rebind, now that another carries the call."""
@@ -328,18 +377,24 @@ class MediaSession:
     def _transport_for(self, profile: MediaProfile, *, controlling: bool, now: float) -> MediaTransport:
         """The transport in use, or the first one. A profile is for the life of a session."""
         if self._transport is None:
-            if profile is MediaProfile.WEBRTC:
-                self._transport = WebRtcTransport(self._context, self._crypto, controlling=controlling)
-            else:
-                self._transport = PlainTransport(self._options.disconnect_timeout)
+            self._profile = profile
+            match profile:
+                case MediaProfile.WEBRTC:
+                    self._transport = WebRtcTransport(self._context, self._crypto, controlling=controlling)
+                case MediaProfile.SRTP:
+                    self._transport = SdesTransport(self._context, self._crypto, self._options.disconnect_timeout)
+                case MediaProfile.RTP:
+                    self._transport = PlainTransport(self._options.disconnect_timeout)
             for flow, local in self._flows.items():
                 self._transport.add_flow(flow, local, now=now)
         return self._transport
 
-    def _local_media(self, transport: MediaTransport, direction: str) -> LocalMedia:
+    def _local_media(self, direction: str) -> LocalMedia:
+        assert self._profile is not None
         current = [local for flow, local in self._flows.items() if flow not in self._retired]
         return LocalMedia(
-            profile="webrtc" if isinstance(transport, WebRtcTransport) else "rtp",
+            profile=self._profile.value,
+            rtcp_port=self._rtcp_local.port if self._rtcp_local is not None else 0,
             address=current[0],
             codecs=self._options.codecs,
             direction=direction,
@@ -357,6 +412,8 @@ class MediaSession:
     def _settle(self, transport: MediaTransport, negotiated: Negotiated, now: float) -> None:
         """Offer and answer are both known."""
         self._negotiated = negotiated
+        if negotiated.rtcp_mux:
+            self._close_rtcp_flow()
         self.audio.configure(negotiated)
         assert self.audio.codec is not None
         if self._rtcp is None:
@@ -414,8 +471,27 @@ class MediaSession:
             self._rejected["malformed RTP"] += 1
             return
         self._received_octets += packet.size
+        if rtp.ssrc == self.audio.ssrc:
+            self._on_collision(now)
         self.audio.receive(rtp, now=now)
         self._report_digits(now)
+
+    def _on_collision(self, now: float) -> None:
+        """The peer sends with our SSRC. RFC 3550 section 8.2: we say BYE for it and choose another one.
+
+        If the peer follows us to that one too, it sends back what we send. The RFC has such packets ignored, for the
+        sake of conferences; in a call of two they are the answer of an echo test, and are heard.
+        """
+        assert self._transport is not None
+        path = self._transport.path
+        if path is None or path.remote in self._conflicting or len(self._conflicting) >= MAX_CONFLICTING:
+            self._rejected["our own, sent back"] += 1
+            return
+        self._conflicting.add(path.remote)
+        self.audio.outgoing.change_source()
+        if self._rtcp is not None:
+            goodbye = self._rtcp.change_source(self.audio.sender, now=now)
+            self._transport.send(Private(goodbye), Kind.RTCP, now=now)
 
     def _drain_rtcp(self, now: float) -> None:
         if self._rtcp is None or self._transport is None:
@@ -440,6 +516,12 @@ class MediaSession:
     def _refuse_when_over(self, what: str) -> None:
         if self.state in (State.FAILED, State.CLOSED):
             raise LocalProtocolError(f"cannot {what}: session {self.id} is {self.state.value}; open another")
+
+
+def _multiplexes_rtcp(offer: SessionDescription, profile: MediaProfile) -> bool:
+    """Whether the audio that is offered with this profile has RTP and RTCP on one port."""
+    sections = (each for each in offer.media if each.kind == "audio" and each.port)
+    return any(each.has("rtcp-mux") for each in sections if section_profile(offer, each) == profile.value)
 
 
 def _between(start: float | None, end: float | None) -> float | None:

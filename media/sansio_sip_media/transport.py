@@ -65,7 +65,7 @@ TransportOutput: TypeAlias = SendDatagram | Connected | Interrupted | Failed | A
 
 
 class MediaTransport(Protocol):
-    """A machine: `webrtc_transport.WebRtcTransport` or `plain_transport.PlainTransport`."""
+    """A machine: `WebRtcTransport`, `SdesTransport` or `PlainTransport`, each in the module of its name."""
 
     def add_flow(self, flow: FlowId, local: Address, *, now: float) -> None:
         """A socket of ours is open."""
@@ -97,7 +97,7 @@ class MediaTransport(Protocol):
 
     @property
     def protection(self) -> str:
-        """`DTLS-SRTP`, or `none`."""
+        """`DTLS-SRTP`, `SDES-SRTP` or `none`."""
 
     @property
     def rtt(self) -> float | None:

@@ -34,6 +34,11 @@ class Attribute:
     def __str__(self) -> str:
         return self.name if self.value is None else f"{self.name}:{self.value}"
 
+    def __repr__(self) -> str:
+        # RFC 4568: the value of `crypto` is the key itself.
+        value = "***" if self.name == "crypto" else self.value
+        return f"Attribute(name={self.name!r}, value={value!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:

@@ -25,6 +25,7 @@ from .attributes import (
     rtp_maps,
 )
 from .model import MediaDescription, SessionDescription
+from .security_descriptions import CryptoAttribute, usable_crypto
 
 __all__ = [
     "CATALOGUE",
@@ -109,13 +110,14 @@ class LocalMedia:
     """What our end brings to an offer or an answer.
 
     Attributes:
-        profile: `webrtc` or `rtp`; for an answer, that of the offer (`profile_of`).
+        profile: `webrtc`, `srtp` or `rtp`; for an answer, that of the offer (`profile_of`).
         address: where RTP is received, for `m=` and `c=`; with ICE, the default candidate.
         codecs: names in order of preference, of `CATALOGUE`; telephone-event is added at their clock rates.
         direction: what we wish; the answer to an offer may be less.
         candidates: values of `a=candidate`, without the name.
         setup: DTLS role. `actpass` leaves it to the other end in an offer, and chooses `active` in an answer.
         cname: RTCP's canonical name. ssrc: of what we send; announced with WebRTC.
+        crypto: our keys for the `srtp` profile, one line for each suite.
         parameters: names of codecs, each with our `fmtp` for it in place of the catalogue's.
         rtcp_port: where RTCP is received when it is not multiplexed; 0: the next port, which goes without saying.
     """
@@ -132,6 +134,7 @@ class LocalMedia:
     cname: str = ""
     ssrc: int = 0
     rtcp_port: int = 0
+    crypto: tuple[CryptoAttribute, ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
 
 
@@ -162,6 +165,7 @@ class Negotiated:
         ice: with WebRTC always.
         fingerprints: one of these must be the peer's certificate; all of the best hash function that it offers.
         dtls_role: ours.
+        local_crypto, remote_crypto: the keys that each end sends with, of one suite; with the `srtp` profile always.
         ptime: milliseconds of audio that the peer wants in a packet: 10, 20, 30, 40 or 60.
     """
 
@@ -176,6 +180,8 @@ class Negotiated:
     ice: RemoteIce | None = None
     fingerprints: tuple[Fingerprint, ...] = ()
     dtls_role: str | None = None
+    local_crypto: CryptoAttribute | None = None
+    remote_crypto: CryptoAttribute | None = None
     ptime: int = _DEFAULT_PACKET_TIME
 
 
@@ -192,10 +198,11 @@ class Peer:
     setup: str | None
     ptime: int
     mid: str | None
+    crypto: tuple[CryptoAttribute, ...] = ()
 
 
 def section_profile(description: SessionDescription, media: MediaDescription) -> str | None:
-    """`webrtc`, `rtp`, or None for what we cannot carry: SDES, and whatever is no RTP."""
+    """`webrtc`, `srtp`, `rtp`, or None for what we cannot carry."""
     match media.protocol:
         case "RTP/AVP" | "RTP/AVPF":
             return "rtp"
@@ -204,6 +211,8 @@ def section_profile(description: SessionDescription, media: MediaDescription) ->
         # RFC 8829 section 5.1.2 has these taken for DTLS-SRTP too: older browsers wrote them.
         case "RTP/SAVPF" | "RTP/SAVP" if fingerprints_of(description, media):
             return "webrtc"
+        case "RTP/SAVPF" | "RTP/SAVP" if media.has("crypto"):
+            return "srtp"
         case _:
             return None
 
@@ -228,7 +237,7 @@ def read_peer(description: SessionDescription, media: MediaDescription, profile:
     """Reads one section that is on. Raises NegotiationError where it lacks what the profile needs."""
     direction = direction_of(description, media)
     connection = description.connection_of(media)
-    if connection is None and profile == "rtp":
+    if connection is None and profile != "webrtc":
         raise NegotiationError("no c= line")
     host = connection.address if connection is not None else "0.0.0.0"
     address: Address | None = Address(host, media.port)
@@ -236,7 +245,7 @@ def read_peer(description: SessionDescription, media: MediaDescription, profile:
         address = None
     elif ip_address(host).is_unspecified:
         address = None
-        if profile == "rtp":
+        if profile != "webrtc":
             # RFC 3264 section 8.4, the old way of hold: "An agent MUST be capable of receiving SDP with a connection
             # address of 0.0.0.0, in which case it means that neither RTP nor RTCP should be sent to the peer."
             direction = Direction.of(sends=direction.sends, receives=False)
@@ -256,6 +265,9 @@ def read_peer(description: SessionDescription, media: MediaDescription, profile:
         setup = inherited(description, media, "setup")
         if setup not in (None, "actpass", "active", "passive"):
             raise NegotiationError(f"setup {setup[:20]!r} cannot be followed")
+    crypto = usable_crypto(media.get_all("crypto")) if profile == "srtp" else ()
+    if profile == "srtp" and not crypto:
+        raise NegotiationError("no a=crypto line that can be honoured")
     return Peer(
         direction=direction,
         address=address,
@@ -266,6 +278,7 @@ def read_peer(description: SessionDescription, media: MediaDescription, profile:
         setup=setup,
         ptime=_packet_time(media),
         mid=_token(media.get("mid")),
+        crypto=crypto,
     )
 
 

@@ -36,6 +36,7 @@ from .negotiation import (
     section_profile,
 )
 from .sections import audio_section, check_local, codecs_to_offer, connection_to, own_parameters, refused_section
+from .security_descriptions import CryptoAttribute, choose_crypto
 
 __all__ = [
     "Codec",
@@ -119,6 +120,7 @@ class OfferAnswer:
             mid=mid,
             rtcp_mux=True,
             rtcp_mux_only=local.profile == "webrtc",
+            crypto=local.crypto,
         )
         sections = [refused_section(section, local) for section in before.sections] or [audio]
         sections[before.audio] = audio
@@ -149,6 +151,7 @@ class OfferAnswer:
         offered = {(codec.name, codec.clock_rate): codec for codec in self._pending.codecs}
         events = tuple(event for event in events if (event.name, event.clock_rate) in offered)
         role = _role_from_answer(local.setup, peer.setup) if local.profile == "webrtc" else None
+        crypto = _answered_crypto(peer, local) if local.profile == "srtp" else None
         receive = {}
         for codec in (*codecs, *events):
             ours = offered[codec.name, codec.clock_rate]
@@ -161,7 +164,7 @@ class OfferAnswer:
         self._dtls_role = role
         self._pending = None
         self._state = State.STABLE
-        return _negotiated(local, peer, codecs, events, receive, role)
+        return _negotiated(local, peer, codecs, events, receive, role, crypto)
 
     def receive_offer(self, offer: SessionDescription) -> None:
         """Takes note of the peer's offer, to be answered when the user has decided.
@@ -208,6 +211,7 @@ class OfferAnswer:
         index, peer, codecs, events = self._choose(offer, local)
         section = offer.media[index]
         role = _role_for_offer(local.setup, peer.setup, self._dtls_role) if local.profile == "webrtc" else None
+        crypto = choose_crypto(peer.crypto, local.crypto)
         direction = peer.direction.answered_by(Direction(local.direction))
         # RFC 3264 section 6.1: "it is RECOMMENDED that ... the answerer list formats in the same relative order they
         # were present in the offer".
@@ -221,6 +225,7 @@ class OfferAnswer:
             mid=peer.mid,
             rtcp_mux=peer.rtcp_mux,
             rtcp_mux_only=section.has("rtcp-mux-only") and local.profile == "webrtc",
+            crypto=crypto[1:] if crypto is not None else (),
         )
         sections = [refused_section(other, local) for other in offer.media]
         sections[index] = audio
@@ -232,7 +237,7 @@ class OfferAnswer:
         kept = {key: number for key, number in self._payload_types.items() if number not in taken}
         self._payload_types = kept | {(codec.name, codec.clock_rate): codec.payload_type for codec in listed}
         receive = {codec.payload_type: replace(codec, parameters=own_parameters(codec.name, local)) for codec in listed}
-        return answer, _negotiated(local, peer, codecs, events, receive, role)
+        return answer, _negotiated(local, peer, codecs, events, receive, role, crypto)
 
     def _choose(
         self, offer: SessionDescription, local: LocalMedia
@@ -248,6 +253,8 @@ class OfferAnswer:
             try:
                 peer = read_peer(offer, section, local.profile)
                 codecs, events = common_codecs(section, local.codecs, rtcp_mux=peer.rtcp_mux)
+                if local.profile == "srtp" and choose_crypto(peer.crypto, local.crypto) is None:
+                    raise NegotiationError("no a=crypto suite in common")
             except NegotiationError as error:
                 failure = failure or error
                 continue
@@ -267,7 +274,7 @@ class OfferAnswer:
         origin = before or Origin("-", self._session_id, 0, *_address_of(local))
         description = SessionDescription(
             origin=origin,
-            connection=connection_to(local.address) if local.profile == "rtp" else None,
+            connection=connection_to(local.address) if local.profile != "webrtc" else None,
             attributes=tuple(attributes),
             media=layout.sections,
         )
@@ -279,6 +286,12 @@ class OfferAnswer:
         return description
 
 
+# By profile: the one that we offer, and what peers call the same.
+_PROTOCOLS = {
+    "webrtc": ("UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVPF", "RTP/SAVP"),
+    "srtp": ("RTP/SAVP", "RTP/SAVPF"),
+    "rtp": ("RTP/AVP", "RTP/AVPF"),
+}
 _SETUPS = {"client": "active", "server": "passive"}
 _ROLES = {"active": "client", "passive": "server"}
 
@@ -287,9 +300,9 @@ def _protocol_to_offer(local: LocalMedia, layout: _Layout) -> str:
     """A later offer keeps to the words of the session (`RTP/AVPF`), for its m= line is the same stream."""
     if layout.sections:
         protocol = layout.sections[layout.audio].protocol
-        if ("SAVP" in protocol) == (local.profile == "webrtc"):
+        if protocol in _PROTOCOLS[local.profile]:
             return protocol
-    return "UDP/TLS/RTP/SAVPF" if local.profile == "webrtc" else "RTP/AVP"
+    return _PROTOCOLS[local.profile][0]
 
 
 def _address_of(local: LocalMedia) -> tuple[str, str]:
@@ -328,6 +341,16 @@ def _role_from_answer(offered: str, answered: str | None) -> str:
     return "server" if answered == "active" else "client"
 
 
+def _answered_crypto(peer: Peer, local: LocalMedia) -> tuple[CryptoAttribute, CryptoAttribute]:
+    """The peer's line and ours. RFC 4568 section 5.1.3: the answer has one line, with tag and suite of one offered."""
+    if len(peer.crypto) == 1:
+        theirs = peer.crypto[0]
+        for ours in local.crypto:
+            if (ours.tag, ours.suite) == (theirs.tag, theirs.suite):
+                return theirs, ours
+    raise NegotiationError("the answer's a=crypto is none of those offered")
+
+
 def _negotiated(
     local: LocalMedia,
     peer: Peer,
@@ -335,6 +358,7 @@ def _negotiated(
     events: tuple[Codec, ...],
     receive: dict[int, Codec],
     role: str | None,
+    crypto: tuple[CryptoAttribute, CryptoAttribute] | None,
 ) -> Negotiated:
     rate = codecs[0].clock_rate
     return Negotiated(
@@ -353,5 +377,7 @@ def _negotiated(
         ice=peer.ice,
         fingerprints=peer.fingerprints,
         dtls_role=role,
+        remote_crypto=crypto[0] if crypto is not None else None,
+        local_crypto=crypto[1] if crypto is not None else None,
         ptime=peer.ptime,
     )

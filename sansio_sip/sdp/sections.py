@@ -6,6 +6,7 @@ from sansio_sip.errors import LocalProtocolError
 from .attributes import STATIC_FORMATS, Direction, Fmtp, Rtcp, RtpMap
 from .model import Attribute, Connection, MediaDescription
 from .negotiation import CATALOGUE, COMFORT_NOISE, TELEPHONE_EVENT, Codec, LocalMedia
+from .security_descriptions import CryptoAttribute
 
 __all__ = ["audio_section", "check_local", "codecs_to_offer", "connection_to", "own_parameters", "refused_section"]
 
@@ -20,8 +21,8 @@ _LONGEST_PACKET_TIME = 60  # of what our decoders take
 
 def check_local(local: LocalMedia) -> None:
     """Raises LocalProtocolError if our own part does not hold together."""
-    if local.profile not in ("webrtc", "rtp"):
-        raise LocalProtocolError(f"profile {local.profile!r} is not known; use 'webrtc' or 'rtp'")
+    if local.profile not in ("webrtc", "srtp", "rtp"):
+        raise LocalProtocolError(f"profile {local.profile!r} is not known; use 'webrtc', 'srtp' or 'rtp'")
     unknown = [name for name in local.codecs if name not in CATALOGUE]
     if unknown or not local.codecs:
         raise LocalProtocolError(f"codecs {unknown} are not known; name some of {', '.join(CATALOGUE)}")
@@ -31,6 +32,8 @@ def check_local(local: LocalMedia) -> None:
         raise LocalProtocolError(f"setup {local.setup!r} is not known; use actpass, active or passive")
     if local.profile == "webrtc" and not (local.ice_ufrag and local.ice_pwd and local.fingerprint):
         raise LocalProtocolError("a WebRTC description needs ice_ufrag, ice_pwd and fingerprint")
+    if local.profile == "srtp" and not local.crypto:
+        raise LocalProtocolError("a description with the profile srtp needs keys in crypto")
 
 
 def own_parameters(name: str, local: LocalMedia) -> str:
@@ -87,6 +90,7 @@ def audio_section(
     mid: str | None,
     rtcp_mux: bool,
     rtcp_mux_only: bool = False,
+    crypto: tuple[CryptoAttribute, ...] = (),
 ) -> MediaDescription:
     """Our audio. `codecs` in the order of the m= line, telephone-events included."""
     rows: list[tuple[str, str | None]] = []
@@ -100,6 +104,7 @@ def audio_section(
         rows.append(("ice-pwd", local.ice_pwd))
         rows.append(("fingerprint", str(local.fingerprint)))
         rows.append(("setup", setup))
+    rows.extend(("crypto", str(line)) for line in crypto)
     if rtcp_mux:
         rows.append(("rtcp-mux", None))
     if rtcp_mux_only:

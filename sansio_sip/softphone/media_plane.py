@@ -44,6 +44,7 @@ class MediaProfile(Enum):
     """How media is carried and protected."""
 
     WEBRTC = "webrtc"  # ICE, DTLS-SRTP, rtcp-mux; UDP/TLS/RTP/SAVPF
+    SRTP = "srtp"  # keys in the description (SDES, RTP/SAVP): where it was asked for, over TLS or WSS
     RTP = "rtp"  # plain RTP/AVP, only where it was asked for
 
 
@@ -93,7 +94,7 @@ class MediaStatistics:
 
     Attributes:
         codec: name in use (`opus`, `PCMU`), or "".
-        protection: `DTLS-SRTP`, or `none`.
+        protection: `DTLS-SRTP`, `SDES-SRTP` or `none`.
         local, remote: the transport addresses in use.
         packets_lost: packets that the peer sent and we never got (RFC 3550 section A.3), not below 0.
         jitter_ms: interarrival jitter of what we receive (RFC 3550 section A.8).

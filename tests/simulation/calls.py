@@ -31,13 +31,17 @@ CALL, PATIENCE = 10.0, 40.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. Half of the seeds have WebRTC, half plain RTP; caller and callee take turns at hanging up."""
+    """What to run. Half of the seeds have WebRTC, half plain RTP; caller and callee take turns at hanging up.
+
+    `profile` is for a plan that wants another one than its seed's.
+    """
 
     seed: int
     link: Link = PERFECT
     sip: str = SIP_UDP
     codec: str = "pcmu"
     seconds: float = CALL
+    profile: MediaProfile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def profile_of(seed: int) -> MediaProfile:
 
 def run_call(plan: Plan, trace: TraceWriter | None = None) -> Outcome:
     """Runs one call to its end; raises what must never happen."""
-    seed, profile = plan.seed, profile_of(plan.seed)
+    seed, profile = plan.seed, plan.profile or profile_of(plan.seed)
     network = Network(seed, link=plan.link, sip=plan.sip, trace=trace)
     alice, bob = (network.phone(name, profile, codecs=(plan.codec,)) for name in ("alice", "bob"))
     network.pass_time(0.1)

@@ -1,16 +1,22 @@
 """One seed gives one run, octet for octet, whatever process it runs in; and what was recorded runs again."""
 
 import os
+import re
 import subprocess
 import sys
+from base64 import b64decode, b64encode
 from hashlib import sha256
 
 import pytest
 from simulation.calls import LOSSY, Plan, run_call
 from simulation.phones import SIP_WS, USERS, build
 
+from sansio_sip.context import Secret
+from sansio_sip.softphone.media_plane import MediaProfile
 from sansio_sip.trace import TraceWriter, replay
 from sansio_sip_media.arrays import rebuild_array
+from sansio_sip_media.crypto import SrtpProfile
+from sansio_sip_media.seeded_crypto import SeededCrypto
 
 # Long enough for the digits, which take 0.17 s each.
 SHORT = 1.5
@@ -23,6 +29,8 @@ print(*hashes(WEBRTC_UDP))
 RTP_UDP = Plan(2, LOSSY, seconds=SHORT)
 WEBRTC_UDP = Plan(3, LOSSY, seconds=SHORT)
 WEBRTC_WS = Plan(1, LOSSY, sip=SIP_WS, seconds=SHORT)
+SRTP_WS = Plan(2, LOSSY, sip=SIP_WS, seconds=SHORT, profile=MediaProfile.SRTP)
+SRTP_UDP = Plan(2, LOSSY, seconds=SHORT, profile=MediaProfile.SRTP)
 OPUS = Plan(5, LOSSY, codec="opus", seconds=SHORT)
 
 
@@ -32,6 +40,16 @@ def recorded(plan: Plan, *, full: bool) -> tuple[list[str], str]:
     outcome = run_call(plan, TraceWriter(lines.append, full=full))
     assert outcome.good, outcome
     return lines, outcome.hash
+
+
+def unmasked(octets: bytes) -> bytes:
+    """The payloads of the masked frames of a WebSocket (RFC 6455 section 5.2) that are in here."""
+    found = b""
+    for frame in re.finditer(rb"[\x81\x82]\xfe(..)(....)", octets, re.DOTALL):
+        length, mask = int.from_bytes(frame[1], "big"), frame[2]
+        payload = octets[frame.end() : frame.end() + length]
+        found += bytes(octet ^ mask[index % 4] for index, octet in enumerate(payload))
+    return found
 
 
 def hashes(plan: Plan) -> tuple[str, str]:
@@ -63,7 +81,11 @@ def test_recording_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("full", [True, False], ids=["full", "signalling"])
-@pytest.mark.parametrize("plan", [RTP_UDP, WEBRTC_UDP, WEBRTC_WS, OPUS], ids=["rtp", "webrtc", "web-socket", "opus"])
+@pytest.mark.parametrize(
+    "plan",
+    [RTP_UDP, WEBRTC_UDP, WEBRTC_WS, OPUS, SRTP_UDP, SRTP_WS],
+    ids=["rtp", "webrtc", "web-socket", "opus", "srtp", "srtp-web-socket"],
+)
 def test_a_recorded_call_runs_again_without_a_difference(plan: Plan, full: bool) -> None:
     lines, _ = recorded(plan, full=full)
     report = replay(lines, build, array=rebuild_array)
@@ -78,3 +100,25 @@ def test_no_secret_is_in_a_trace(full: bool) -> None:
     text = "".join(recorded(WEBRTC_WS, full=full)[0])
     for password in USERS.values():
         assert password.reveal() not in text
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["full", "signalling"])
+@pytest.mark.parametrize("plan", [SRTP_UDP, SRTP_WS], ids=["udp", "web-socket"])
+def test_no_key_of_srtp_is_in_a_trace(plan: Plan, full: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[bytes] = []
+    drawn = SeededCrypto.sdes_key
+
+    def watched(self: SeededCrypto, profile: SrtpProfile) -> Secret:
+        key = drawn(self, profile)
+        keys.append(b64encode(bytes.fromhex(key.reveal())).rstrip(b"="))
+        return key
+
+    monkeypatch.setattr(SeededCrypto, "sdes_key", watched)
+    lines = recorded(plan, full=full)[0]
+    assert len(keys) == 4
+    octets = b"".join(b64decode(text) for line in lines for text in re.findall(r'"b": ?"([^"]*)"', line))
+    assert b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:0000" in octets + unmasked(octets)
+    for key in keys:
+        assert key.decode() not in "".join(lines)
+        assert key not in octets
+        assert key not in unmasked(octets)

@@ -217,6 +217,14 @@ class RtcpSession:
         self._timers.clear()
         return serialize_compound((*self._compound(now), Bye((self.ssrc,))))
 
+    def change_source(self, sender: RtpSender, *, now: float) -> bytes:
+        """We go on as another source (RFC 3550 section 8.2): the goodbye of the one before, to be sent at once."""
+        goodbye = serialize_compound((*self._compound(now), Bye((self.ssrc,))))
+        self.ssrc = sender.ssrc
+        self._sender = sender
+        self._last_sent = None
+        return goodbye
+
     # Inputs
 
     def receive(self, data: bytes, *, now: float) -> None:
