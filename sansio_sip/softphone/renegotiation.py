@@ -86,7 +86,10 @@ class Renegotiation:
         if output.description is None:
             # RFC 3261 section 14.2: a re-INVITE without an offer asks for ours; the answer comes in the ACK.
             call.answer_due = True
-            self._media.create_offer(call.session, direction=self.direction(call), now=now)
+            try:
+                self._media.create_offer(call.session, direction=self.direction(call), now=now)
+            except LocalProtocolError:  # media has failed
+                self._refuse(call, 500, now)
             return
         try:
             offer = parse_description(output.description)

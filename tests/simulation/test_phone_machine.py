@@ -7,9 +7,10 @@ that begins at an end has exactly one end there; and when all is closed, no time
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from simulation.phones import ENDS as ENDS_OF_CALLS
 from simulation.phones import SIP_UDP, SIP_WS, Network, Phone, tone
 
 from sansio_sip.effects import Address, SendDatagram, SendStream
@@ -59,7 +60,7 @@ class PhonePair(RuleBasedStateMachine):
         link=st.sampled_from(LINKS),
         sip=st.sampled_from([SIP_UDP, SIP_WS]),
         profile=st.sampled_from([MediaProfile.RTP, MediaProfile.RTP, MediaProfile.WEBRTC]),
-        logged_in=st.booleans(),
+        logged_in=st.sampled_from([True, True, True, False]),
     )
     def begin(self, seed: int, link: Link, sip: str, profile: MediaProfile, logged_in: bool) -> None:
         self.network = Network(seed, link=link, sip=sip, world=WatchedWorld)
@@ -101,6 +102,20 @@ class PhonePair(RuleBasedStateMachine):
         if calls:
             more = ("1234#",) if what == "send_dtmf" else ()
             self.command(phone, getattr(phone.machine, what), calls[which % len(calls)], *more)
+
+    @precondition(lambda self: not any(phone.calls for phone in self.phones.values()))
+    @rule(name=NAMES)
+    def meet(self, name: str) -> None:
+        """A call as it should be: by chance alone few would come so far."""
+        caller = self.phones[name]
+        callee = self.phones["bob" if name == "alice" else "alice"]
+        if (call := self.command(caller, caller.machine.call, caller.account, callee.name)) is None:
+            return
+        self.known.append(call)
+        if self.network.wait(lambda: bool(callee.calls), 3.0):
+            self.command(callee, callee.machine.answer, callee.calls[0])
+            self.network.wait(lambda: caller.has_media and callee.has_media, 3.0)
+            event("a call was answered")
 
     @precondition(lambda self: any(phone.calls for phone in self.phones.values()))
     @rule(name=NAMES)
@@ -165,6 +180,9 @@ class PhonePair(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "network"):
             self.network.close()
+            for kind in ENDS_OF_CALLS:
+                if any(phone.said(kind) for phone in self.phones.values()):
+                    event(f"a call ended by {kind.__name__}")
 
 
 TestPhonePair = PhonePair.TestCase
