@@ -136,6 +136,8 @@ class MediaSession:
             self._when_open = lambda later: self.create_offer(direction, now=later)
             return
         self._refuse_when_over("make an offer")
+        if self._has_no_socket():
+            return
         transport = self._transport_for(self._options.profiles[0], controlling=True, now=now)
         if self._negotiated is None and self._open_rtcp_flow():
             self._when_open = lambda later: self.create_offer(direction, now=later)
@@ -149,6 +151,8 @@ class MediaSession:
             self._when_open = lambda later: self.apply_offer(offer, direction, now=later)
             return
         self._refuse_when_over("answer an offer")
+        if self._has_no_socket():
+            return
         try:
             # No downgrade: a profile that the account does not allow is refused, whatever the peer wishes.
             profile = MediaProfile(profile_of(offer, [allowed.value for allowed in self._options.profiles]))
@@ -512,6 +516,13 @@ class MediaSession:
         if self.state not in (State.FAILED, State.CLOSED):
             self.state = State.FAILED
             self._outbox.put(MediaFailed(self.id, status, reason))
+
+    def _has_no_socket(self) -> bool:
+        """Says so where the last one has been lost: there is nothing to offer, until a rebind brings another."""
+        if any(flow not in self._retired for flow in self._flows):
+            return False
+        self._outbox.put(MediaFailed(self.id, 500, "its sockets have been lost"))
+        return True
 
     def _refuse_when_over(self, what: str) -> None:
         if self.state in (State.FAILED, State.CLOSED):
