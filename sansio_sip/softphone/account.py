@@ -111,11 +111,15 @@ class LoggedIn:
 
 @dataclass(frozen=True, slots=True)
 class LoginRefused:
-    """`status` is 0 where no server answered, `code` where it said nothing of an access token (`auth`)."""
+    """`status` is 0 where no server answered, `code` where it said nothing of an access token (`auth`).
+
+    `detail` says why no server could be reached, in the system's words.
+    """
 
     cause: str
     status: int
     code: int = 0
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +292,7 @@ class Account:
         for timer in self._timers.due(now):
             match timer:
                 case Timer.LOGIN:
-                    self._refuse_login(self._last_failure or "Request Timeout", 0, now)
+                    self._refuse_login("Connection Error" if self._last_failure else "Request Timeout", 0, now)
                 case _:
                     assert_never(timer)
         self._signalling.handle_timeout(now=now)
@@ -341,7 +345,7 @@ class Account:
                 if self.state is AccountState.LOGGING_OUT:
                     self._logged_out()
             case ConnectionFailed():
-                self._last_failure = "Connection Error"
+                self._last_failure = output.reason
                 self._outbox.put(Down(1006, output.reason, False, output.retry_in))
                 # Each server has had its turn: whoever waits for a login should hear of it now.
                 if self.state is AccountState.LOGGING_IN and output.retry_in != 0.0:
@@ -416,7 +420,7 @@ class Account:
 
     def _refuse_login(self, cause: str, status: int, now: float, code: int = 0) -> None:
         self._give_up(cause, now)
-        self._outbox.put(LoginRefused(cause, status, code))
+        self._outbox.put(LoginRefused(cause, status, code, "" if status else self._last_failure))
 
     def _give_up(self, cause: str, now: float) -> None:
         self.state = AccountState.IDLE

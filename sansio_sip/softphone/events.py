@@ -84,11 +84,13 @@ class LoginFailed(_OfAccount):
         cause: the reference's words (`Authentication Error`, `Request Timeout`, `Connection Error`...).
         status: the SIP status behind it, 0 where none arrived.
         code: what the server says is wrong with an access token (`auth.TOKEN_ERRORS`), or 0.
+        detail: why no server could be reached, in the system's words; empty where one answered, or nobody knows.
     """
 
     cause: str
     status: int = 0
     code: int = 0
+    detail: str = ""
 
     name = "onLoginFailed"
 

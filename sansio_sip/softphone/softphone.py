@@ -458,7 +458,9 @@ class Softphone:
                 case LoggedIn():
                     self._outbox.put(events.Login(account.id, output.token_expires))
                 case LoginRefused():
-                    self._outbox.put(events.LoginFailed(account.id, output.cause, output.status, output.code))
+                    self._outbox.put(
+                        events.LoginFailed(account.id, output.cause, output.status, output.code, output.detail)
+                    )
                 case LoggedOut():
                     self._outbox.put(events.Logout(account.id, output.reason))
                 case (
