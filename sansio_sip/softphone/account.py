@@ -68,6 +68,7 @@ from sansio_sip.sip.user_agent import (
 from sansio_sip.timers import TimerSet
 
 from .call_info import AccountId
+from .log_book import redacted
 from .options import AccountOptions
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "LoggedIn",
     "LoggedOut",
     "LoginRefused",
+    "Traced",
     "Up",
 ]
 
@@ -130,6 +132,13 @@ class LoggedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Traced:
+    """A SIP message that left or came, without its secrets."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Up:
     """The signalling flow is usable."""
 
@@ -157,7 +166,7 @@ CallOutput: TypeAlias = (
     | ReofferAnswered
     | ReofferRejected
 )
-AccountOutput: TypeAlias = Effect | CallOutput | LoggedIn | LoginRefused | LoggedOut | Up | Down
+AccountOutput: TypeAlias = Effect | CallOutput | LoggedIn | LoginRefused | LoggedOut | Traced | Up | Down
 
 
 class Account:
@@ -185,6 +194,7 @@ class Account:
         self._last_failure = ""
         self.hop: Hop | None = None
         self.registered = False  # on the present flow
+        self.traces = False  # whether messages are given as `Traced`
         self._extra = ExtraHeaders(context, options.access_token)
         self.user_agent = UserAgent(
             context,
@@ -331,6 +341,7 @@ class Account:
                 self._outbox.put(Up(output.hop))
                 self.user_agent.flow_ready(output.hop, now=now)
             case MessageArrived():
+                self._trace("received from", output.hop, output.data)
                 try:
                     message = parse_message(output.data)
                 except ParseError as error:
@@ -361,6 +372,7 @@ class Account:
         match output:
             case SendMessage():
                 if self.hop is not None:
+                    self._trace("sent to", output.hop, output.data)
                     self._signalling.send(output.data, output.hop, now=now)
             case Registered():
                 self.registered = True
@@ -399,6 +411,11 @@ class Account:
                 self._outbox.put(output)
             case _:
                 assert_never(output)
+
+    def _trace(self, what: str, hop: Hop, data: bytes) -> None:
+        if self.traces:
+            text = data.decode("utf-8", "backslashreplace")
+            self._outbox.put(Traced(f"{what} {hop.transport} {hop.address or ''}\n{redacted(text)}"))
 
     def _went_elsewhere(self, failure: RegistrationFailed, now: float) -> bool:
         """Whether another server is tried: the one that a 301 or 302 names, or the next after one that cannot serve."""

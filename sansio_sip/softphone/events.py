@@ -326,10 +326,18 @@ class AudioReady:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """Something worth a line in the log; a driver hands it to the logger `sansio_sip`. `level` as in `logging`."""
+    """Something worth a line in the log; a driver hands it to the logger `sansio_sip`.
+
+    Attributes:
+        level: as in `logging`; 5 for the messages of SIP themselves.
+        identifier: of the client, where it is one's; the logger is its child of that name.
+        call: the UUID of the active call, or "".
+    """
 
     level: int
     text: str
+    identifier: str = ""
+    call: str = ""
 
     name: ClassVar[str] = "log"
 

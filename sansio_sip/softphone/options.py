@@ -17,6 +17,7 @@ __all__ = ["AccountOptions", "Options", "SoftphoneOptions"]
 
 CODECS = ("opus", "g722", "pcmu", "pcma")
 DEFAULT_CODECS = ("opus", "pcmu", "pcma")
+DEBUG_LEVELS = ("OFF", "ERROR", "WARN", "INFO", "DEBUG", "ALL")
 ANY_ADDRESS = Address("0.0.0.0", 0)
 
 # The reference's range for registrationRefreshTimer ends at a day; its lower end is for `Options` alone.
@@ -51,7 +52,6 @@ class AccountOptions:
         address: address of record, `sip:alice@example.com`; `sip:` may be left out.
         password: for digest authentication.
         access_token: goes along with REGISTER and INVITE (`sansio_sip.auth`); `Softphone.set_access_token` changes it.
-        access_token: goes along with REGISTER and INVITE (`sansio_sip.auth`); `Softphone.set_access_token` changes it.
         username: digest user name where it is not the user part of the address.
         servers: URLs of the signalling server in order of preference: `wss://`, `ws://`, `tls://`, `tcp://`, `udp://`;
             or `sip:example.com`, `sips:example.com`, found by the DNS (RFC 3263). Empty: peer to peer over UDP.
@@ -75,7 +75,6 @@ class AccountOptions:
 
     address: str
     password: Secret = field(default_factory=lambda: Secret(""))
-    access_token: Secret | None = None
     access_token: Secret | None = None
     username: str | None = None
     servers: tuple[str, ...] = ()
@@ -152,6 +151,9 @@ class Options:
         servers: as in AccountOptions; at least one.
         registration_refresh_timer: seconds asked for in REGISTER, 60 to 86400 (reference: registrationRefreshTimer).
         allow_multiple_incoming_calls: several calls may ring at a time (reference: allowMultipleIncomingCalls).
+        stop_auto_register_on_connect: `login` opens the connection alone, for `register` (reference:
+            stopAutoRegisterOnConnect).
+        debug: level of the log, one of OFF, ERROR, WARN, INFO, DEBUG, ALL (reference: debug).
         codecs, profiles, display_name, bind, media_addresses, login_timeout, ca_file, tls_verify: as in AccountOptions.
     """
 
@@ -159,6 +161,8 @@ class Options:
     servers: tuple[str, ...]
     registration_refresh_timer: int = 120
     allow_multiple_incoming_calls: bool = False
+    stop_auto_register_on_connect: bool = False
+    debug: str = "INFO"
     codecs: tuple[str, ...] = DEFAULT_CODECS
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
     display_name: str | None = None
@@ -171,6 +175,8 @@ class Options:
     def __post_init__(self) -> None:
         if not self.servers:
             raise ValueError("servers is empty: allowed are one or more wss://, ws:// or udp:// URLs")
+        if self.debug not in DEBUG_LEVELS:
+            raise ValueError(f"debug is {self.debug!r}: allowed are {', '.join(DEBUG_LEVELS)}")
         if not MIN_REFRESH <= self.registration_refresh_timer <= MAX_EXPIRES:
             raise ValueError(
                 f"registration_refresh_timer is {self.registration_refresh_timer!r}:"
@@ -184,11 +190,12 @@ class Options:
             raise ValueError(f"domain is {self.domain!r}: allowed is a host name or IP address")
         self.account("user", Secret(""))
 
-    def account(self, username: str, password: Secret) -> AccountOptions:
+    def account(self, username: str, password: Secret, access_token: Secret | None = None) -> AccountOptions:
         """The account of a user. Raises ValueError where no address can be made of the name."""
         return AccountOptions(
             address=username if "@" in username else f"{username}@{self.domain}",
             password=password,
+            access_token=access_token,
             servers=self.servers,
             bind=self.bind,
             display_name=self.display_name,

@@ -45,7 +45,7 @@ from sansio_sip.timers import Deadlines, TimerSet
 from sansio_sip.trace import RecordedOutbox, recorded
 
 from . import events
-from .account import Account, AccountState, Down, LoggedIn, LoggedOut, LoginRefused, Up
+from .account import Account, AccountState, Down, LoggedIn, LoggedOut, LoginRefused, Traced, Up
 from .call_control import AccountTouched, CallControl
 from .call_info import AccountId, CallInfo, CallUuid
 from .events import Event
@@ -60,7 +60,7 @@ _Calls = NewType("_Calls", str)
 _CALLS = _Calls("calls")
 
 # Levels of `logging`, which the core does not import.
-INFO, WARNING = 20, 30
+SIP, INFO, WARNING = 5, 20, 30
 
 
 class Timer(Enum):
@@ -82,6 +82,7 @@ class Softphone:
         self._queries: dict[int, tuple[AccountId, int]] = {}
         self._serial = self._query = 0
         self._closed = False
+        self._traces_sip = False
 
     # Accounts
 
@@ -96,6 +97,7 @@ class Softphone:
         self._serial += 1
         name = AccountId(f"account{self._serial}")
         account = self._accounts[name] = Account(self._context, name, options)
+        account.traces = self._traces_sip
         if not account.servers:
             account.connect(now=now)
             self._drain_account(account, now)
@@ -160,6 +162,17 @@ class Softphone:
         row = self._account(account)
         row.set_access_token(token, now=now)
         self._drain_account(row, now)
+
+    @recorded
+    def set_sip_trace(self, enabled: bool, *, now: float) -> None:
+        """Gives each SIP message, without its secrets, as a LogLine of level 5."""
+        self.trace_sip(enabled)
+
+    def trace_sip(self, enabled: bool) -> None:
+        """`set_sip_trace` for whoever owns this phone."""
+        self._traces_sip = enabled
+        for account in self._accounts.values():
+            account.traces = enabled
 
     def is_connected(self, account: AccountId) -> bool:
         """Whether the signalling flow is up (reference: isConnected)."""
@@ -451,6 +464,8 @@ class Softphone:
                     self._query += 1
                     self._queries[self._query] = (account.id, output.query)
                     self._outbox.put(Resolve(self._query, output.name, output.kind))
+                case Traced():
+                    self._outbox.put(events.LogLine(SIP, f"{account.id} {output.text}"))
                 case Up():
                     self._on_up(account, output)
                 case Down():
