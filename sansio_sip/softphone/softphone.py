@@ -142,8 +142,8 @@ class Softphone:
             LocalProtocolError: the account is not logged in.
         """
         row = self._account(account)
-        if row.state is AccountState.IDLE:
-            raise LocalProtocolError(f"cannot log out: account {account} is idle; log in first")
+        if row.state not in (AccountState.LOGGED_IN, AccountState.LOGGING_IN):
+            raise LocalProtocolError(f"cannot log out: account {account} is {row.state.value}; log in first")
         self._calls.hang_up_all(account, now=now)
         self._drain_calls(now)
         row.logout(now=now)
