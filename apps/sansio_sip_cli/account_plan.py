@@ -52,7 +52,7 @@ class AccountPlan:
             case events.LoginFailed() if event.status:
                 self.finish(phone, LOGIN_FAILED, f"login failed: {event.cause} ({event.status}); {_advice(event)}", now)
             case events.LoginFailed():
-                self._give_up(phone, event.cause, now)
+                self._give_up(phone, event.detail or event.cause, now)
             case _:
                 pass
         return False
@@ -84,6 +84,7 @@ class AccountPlan:
 
     def _give_up(self, phone: Softphone, cause: str, now: float) -> None:
         where = ", ".join(self.options.servers) or str(self.options.bind)
+        cause = cause.removeprefix(f"{where}: ")
         error = f"no server could be reached at {where}: {cause}; check the address, or that the server is up"
         self.finish(phone, UNREACHABLE, error, now)
 

@@ -4,6 +4,7 @@ from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import click
 import numpy as np
 import numpy.typing as npt
 
@@ -15,7 +16,7 @@ __all__ = ["Clip", "Recorder", "UnreadableAudio", "load"]
 Int16 = npt.NDArray[np.int16]
 
 
-class UnreadableAudio(Exception):
+class UnreadableAudio(click.ClickException):
     """A file that cannot be played or recorded, with the remedy."""
 
 

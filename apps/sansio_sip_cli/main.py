@@ -9,7 +9,6 @@ import click
 
 from sansio_sip import __version__
 
-from .audio import UnreadableAudio
 from .exit_status import BAD_USAGE, FAILED, INTERRUPTED
 
 __all__ = ["main"]
@@ -64,8 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(error.format_message())
     except click.ClickException as error:
         _leave(_one_line(error), BAD_USAGE)
-    except (UnreadableAudio, ImportError) as error:
-        _leave(str(error), BAD_USAGE)
     except click.Abort:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:

@@ -78,7 +78,7 @@ class Reporter:
         """Keeps account of an event, and prints it unless it is of no interest."""
         self._keep(event, now)
         if isinstance(event, events.LogLine):
-            if event.level >= 30 or self.verbose:
+            if self.verbose:
                 print(event.text, file=sys.stderr)
             return
         if isinstance(event, QUIET):

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
+import click
+
 from sansio_sip.machine import RootMachine
 
 __all__ = ["RUNTIMES", "Event", "Runtime", "choose"]
@@ -123,10 +125,10 @@ RUNTIMES: dict[str, Runtime] = {"asyncio": _Asyncio(), "trio": _Trio()}
 
 
 def choose(name: str) -> Runtime:
-    """The runtime of that name. Raises ImportError, with the line that mends it, where its package is missing."""
+    """The runtime of that name. Raises click.ClickException where its package is missing."""
     if name == "trio":
         try:
             import trio  # noqa: F401  # only to see that it is there
         except ImportError:
-            raise ImportError("trio is not installed: pip install 'sansio-sip[trio]'") from None
+            raise click.ClickException("trio is not installed; pip install 'sansio-sip[trio]'") from None
     return RUNTIMES[name]
