@@ -61,6 +61,7 @@ class ServerOptions:
         digest_algorithms: offered in this order, one challenge each. RFC 8760 wants the preferred one on top; but JsSIP
             and SIPp look at the top one alone and know MD5 only, while who knows better, as our own client, takes the
             strongest wherever it stands. So MD5 is on top unless told otherwise; `("SHA-256",)` keeps it out.
+        follow_redirects: try the users and devices of this domain that a 3xx names, in place of passing it on.
         min_expires, default_expires, max_expires: seconds that a binding may last; less is refused (423), more cut.
         max_bindings_per_user: devices of one user, all of which ring.
         max_streams: connections at one time; more are closed at once.
@@ -74,6 +75,7 @@ class ServerOptions:
     users: Mapping[str, Secret] = field(default_factory=dict)
     authenticate_calls: bool = True
     digest_algorithms: tuple[str, ...] = ("MD5", "SHA-256")
+    follow_redirects: bool = True
     min_expires: int = 60
     default_expires: int = 3600
     max_expires: int = 3600

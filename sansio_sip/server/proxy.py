@@ -6,11 +6,15 @@ A request that is let through is a *fork*: its server transaction, and one clien
 section 16.7 say what becomes of responses: 1xx and 2xx go back at once; a 2xx or 6xx to INVITE cancels the other
 branches; of the rest the best goes back when all branches are done. A fork is forgotten when its last branch is.
 
+Targets of lower preference (`q`) wait until all of a higher one have failed. A 3xx whose contacts we go to is not kept:
+they become targets (`Redirection`, which the server answers by `redirected`).
+
     request ---> fork ---> branch ---> 1xx: back at once
                    |          |-----> 2xx: back at once, other branches cancelled
-                   |          |-----> 3xx-6xx: kept
+                   |          |-----> 3xx: its contacts are further branches; without any, kept
+                   |          |-----> 4xx-6xx: kept
                    |          +-----> nothing: 408, transport lost: 503; kept
-                   +-- all branches done, nothing sent yet: the best of what was kept goes back
+                   +-- all branches done, nothing sent yet: the next targets; without any, the best of what was kept
 
 The proxy speaks through the server's one transaction layer; the server drains that, and brings what it says here.
 """
@@ -18,12 +22,13 @@ The proxy speaks through the server's one transaction layer; the server drains t
 from dataclasses import dataclass, field
 
 from sansio_sip.context import Context
-from sansio_sip.errors import LocalProtocolError
+from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.sip.headers import Via
 from sansio_sip.sip.message import Request, Response
+from sansio_sip.sip.redirection import redirect_contacts, status_is_redirect
 from sansio_sip.sip.transactions import FailureReason, TransactionId, TransactionLayer
 from sansio_sip.sip.transport import Hop
-from sansio_sip.sip.uri import SipUri
+from sansio_sip.sip.uri import SipUri, Uri
 from sansio_sip.timers import Deadlines
 
 from .flow_token import FlowTokens
@@ -37,7 +42,10 @@ from .forwarding import (
 from .own_names import OwnNames
 from .router import Target
 
-__all__ = ["Proxy", "ProxyCounters"]
+__all__ = ["Proxy", "ProxyCounters", "Redirection"]
+
+# Targets of one request, those that 3xx responses add among them (RFC 5393: forks that fork again grow without bound).
+MAX_TARGETS = 32
 
 # RFC 3261 section 16.6 step 11: "Timer C MUST be set for each client transaction when an INVITE request is proxied.
 # The timer MUST be larger than 3 minutes."
@@ -54,6 +62,7 @@ class ProxyCounters:
     """Since the server was made."""
 
     forwarded: int = 0
+    redirected: int = 0
     overload: int = 0
     stray_acks: int = 0
 
@@ -64,10 +73,26 @@ class _Fork:
 
     server: TransactionId
     request: Request
+    came_on: Hop
+    mark: str
+    drop_credentials: bool
+    later: list[Target] = field(default_factory=list)  # of lower preference than those that are tried, best first
+    tried: list[Uri] = field(default_factory=list)
     waiting: set[TransactionId] = field(default_factory=set)  # branches without a final response
     alive: set[TransactionId] = field(default_factory=set)
     kept: list[Response] = field(default_factory=list)
     answered: bool = False
+    cancelled: bool = False
+    marks: _Rows = ()  # set in each response that goes back
+
+
+@dataclass(frozen=True, slots=True)
+class Redirection:
+    """A branch got a 3xx: where to, and in which request's fork. To be answered by `Proxy.redirected`."""
+
+    server: TransactionId
+    uris: tuple[SipUri, ...]
+    response: Response
 
 
 class Proxy:
@@ -105,6 +130,7 @@ class Proxy:
         mark: str,
         *,
         drop_credentials: bool,
+        marks: _Rows = (),
         now: float,
     ) -> None:
         """Sends a request on to each target.
@@ -112,30 +138,29 @@ class Proxy:
         Args:
             came_on: the hop that the request came on; recorded, so that requests of the far side find back.
             mark: the `loop_mark` of the request as it came in.
+            marks: rows that are set in each response that goes back.
         """
-        fork = self._forks[transaction] = _Fork(transaction, request)
-        for target in targets:
-            branch = f"{self._context.entropy.branch()}-{mark}"
-            copy = forwarded_request(
-                request,
-                target.uri,
-                self._via(target.hop, branch),
-                (self._route(target.hop), self._route(came_on)),
-                drop_credentials=drop_credentials,
-            )
-            try:
-                client = self._layer.request(copy, target.hop, now=now)
-            except LocalProtocolError:  # too many transactions
-                fork.kept.append(self._own_response(fork, DEMOTED))
-                continue
-            self.counters.forwarded += 1
-            fork.waiting.add(client)
-            fork.alive.add(client)
-            self._branches[client] = fork
-            if request.method == "INVITE":
-                self._timer_c.update(client, now + TIMER_C)
-        self._answer_when_done(fork, now)
-        self._forget_when_over(fork)
+        fork = self._forks[transaction] = _Fork(transaction, request, came_on, mark, drop_credentials, marks=marks)
+        fork.later = list(targets[:MAX_TARGETS])
+        self._go_on(fork, now)
+
+    def redirected(self, redirection: Redirection, targets: tuple[Target, ...], *, now: float) -> None:
+        """Where a 3xx leads to. Without a target the 3xx itself is kept: the caller may know better."""
+        fork = self._forks.get(redirection.server)
+        if fork is None:
+            return
+        left = MAX_TARGETS - len(fork.tried) - len(fork.later)
+        known = [*fork.tried, *(target.uri for target in fork.later)]
+        new = [target for target in targets if target.uri not in known][: max(left, 0)]
+        if fork.answered or not new:
+            fork.kept.append(redirection.response)
+            self._go_on(fork, now)
+            return
+        # RFC 3261 section 16.5: what a 3xx names is added to the target set, in the order of its own preferences; it
+        # stands in for the target that has sent us there, so it does not wait for others.
+        self.counters.redirected += 1
+        self._start(fork, new, now)
+        self._go_on(fork, now)
 
     def forward_ack(self, ack: Request, target: Target, *, now: float) -> None:
         """Sends the ACK of a 2xx on; it belongs to no transaction and gets no answer."""
@@ -147,16 +172,21 @@ class Proxy:
         """Cancels the branches of a request (section 16.10); nothing happens where it is not under way."""
         fork = self._forks.get(transaction)
         if fork is not None:
+            fork.cancelled = True
+            fork.later.clear()
             self._cancel_branches(fork, headers, now)
 
     # From the transaction layer
 
-    def response_received(self, client: TransactionId, response: Response, *, now: float) -> None:
+    def response_received(self, client: TransactionId, response: Response, *, now: float) -> Redirection | None:
+        """A response to a branch. What is returned wants an answer before anything else is told."""
         fork = self._branches.get(client)
         copy = forwarded_response(response) if fork is not None else None
         if fork is None or copy is None:
-            return
+            return None
         status = response.status
+        for name, value in fork.marks:
+            copy.headers.set(name, value)
         is_invite = fork.request.method == "INVITE"
         if status < 200:
             # RFC 3261 section 16.7 step 2: timer C is reset by each provisional response but 100. RFC 4320 section
@@ -165,7 +195,7 @@ class Proxy:
                 self._timer_c.update(client, now + TIMER_C)
                 if not fork.answered:
                     self._layer.respond(fork.server, copy, now=now)
-            return
+            return None
         fork.waiting.discard(client)
         self._timer_c.remove(client)
         if status < 300:
@@ -173,20 +203,31 @@ class Proxy:
             if is_invite or not fork.answered:
                 fork.answered = True
                 self._layer.respond(fork.server, copy, now=now)
+            fork.later.clear()
             self._cancel_branches(fork, (("Reason", ELSEWHERE),), now)
-            return
+            return None
+        if status_is_redirect(response) and not fork.answered and not fork.cancelled:
+            try:
+                uris = redirect_contacts(response)
+            except ParseError:
+                uris = ()
+            if uris:
+                return Redirection(fork.server, uris, copy)
         fork.kept.append(copy)
         if status >= 600:
             # Section 16.7 step 5: "When a 6xx response is received, it is not immediately forwarded, but the stateful
             # proxy SHOULD cancel all client pending transactions".
+            fork.later.clear()
             self._cancel_branches(fork, (), now)
-        self._answer_when_done(fork, now)
+        self._go_on(fork, now)
+        return None
 
     def failed(self, transaction: TransactionId, reason: FailureReason, *, now: float) -> None:
         """A branch got no final response, or there is no way back any more."""
         if transaction in self._forks:
             fork = self._forks[transaction]
             fork.answered = True
+            fork.later.clear()
             self._cancel_branches(fork, (), now)
             return
         branch_of = self._branches.get(transaction)
@@ -200,7 +241,7 @@ class Proxy:
         elif branch_of.request.method == "INVITE":
             branch_of.kept.append(self._own_response(branch_of, 408))
         # RFC 4320 section 4.2: no 408 for other methods; whoever has asked has given up by now.
-        self._answer_when_done(branch_of, now)
+        self._go_on(branch_of, now)
 
     def terminated(self, transaction: TransactionId) -> None:
         """A transaction is gone."""
@@ -225,6 +266,42 @@ class Proxy:
         if fork.request.method == "INVITE":
             for client in sorted(fork.waiting):
                 self._layer.cancel(client, headers=headers, now=now)
+
+    def _go_on(self, fork: _Fork, now: float) -> None:
+        """Tries the next targets where all before have failed; answers where there are none."""
+        while fork.later and not fork.waiting and not fork.answered:
+            best = fork.later[0].preference
+            group = [target for target in fork.later if target.preference == best]
+            fork.later = [target for target in fork.later if target.preference != best]
+            self._start(fork, group, now)
+        self._answer_when_done(fork, now)
+        self._forget_when_over(fork)
+
+    def _start(self, fork: _Fork, targets: list[Target], now: float) -> None:
+        """Begins a branch for each target."""
+        request = fork.request
+        for target in targets:
+            fork.tried.append(target.uri)
+            branch = f"{self._context.entropy.branch()}-{fork.mark}"
+            copy = forwarded_request(
+                request,
+                target.uri,
+                self._via(target.hop, branch),
+                (self._route(target.hop), self._route(fork.came_on)),
+                path=target.path,
+                drop_credentials=fork.drop_credentials,
+            )
+            try:
+                client = self._layer.request(copy, target.hop, now=now)
+            except LocalProtocolError:  # too many transactions
+                fork.kept.append(self._own_response(fork, DEMOTED))
+                continue
+            self.counters.forwarded += 1
+            fork.waiting.add(client)
+            fork.alive.add(client)
+            self._branches[client] = fork
+            if request.method == "INVITE":
+                self._timer_c.update(client, now + TIMER_C)
 
     def _answer_when_done(self, fork: _Fork, now: float) -> None:
         if fork.waiting or fork.answered or not fork.kept:

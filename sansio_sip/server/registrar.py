@@ -6,7 +6,7 @@ from typing import TypeAlias
 from sansio_sip.effects import FlowId
 from sansio_sip.errors import ParseError
 from sansio_sip.machine import Outbox
-from sansio_sip.sip.headers import STAR, NameAddress, parse_number
+from sansio_sip.sip.headers import STAR, NameAddress, Quoted, parse_list, parse_number
 from sansio_sip.sip.message import Request
 from sansio_sip.sip.parameters import without_parameter
 from sansio_sip.sip.transport import Hop
@@ -14,12 +14,15 @@ from sansio_sip.sip.uri import SipUri
 
 from .bindings import Binding, BindingTable
 from .events import BindingAdded, BindingRemoved
+from .gruu import GruuTable
 from .options import ServerOptions
 from .router import Refusal, device_hop
 
 __all__ = ["Granted", "Registrar", "RegistrarOutput"]
 
 RegistrarOutput: TypeAlias = BindingAdded | BindingRemoved
+
+MAX_PATH = 8  # proxies on the way to one device; each request to it carries them all
 
 MAX_SECONDS = 2**32 - 1  # RFC 3261 section 20.19
 
@@ -39,13 +42,15 @@ class _Wish:
     uri: SipUri
     expires: int
     device: tuple[str, str] | None
+    path: tuple[NameAddress, ...] = ()
 
 
 class Registrar:
     """Keeps the bindings of users that have shown who they are."""
 
-    def __init__(self, options: ServerOptions, bindings: BindingTable) -> None:
+    def __init__(self, options: ServerOptions, bindings: BindingTable, gruus: GruuTable) -> None:
         self._options = options
+        self._gruus = gruus
         self._bindings = bindings
         self._outbox: Outbox[RegistrarOutput] = Outbox()
 
@@ -53,9 +58,12 @@ class Registrar:
         """Carries a REGISTER of `user` out, whole or not at all. Gives BindingAdded and BindingRemoved."""
         number = request.cseq.number
         try:
-            wishes = self._wishes(request, user)
+            path = _path(request)
+            wishes = self._wishes(request, user, path if isinstance(path, tuple) else ())
         except ParseError:
             return Refusal(400, "Bad Contact")
+        if isinstance(path, Refusal):
+            return path
         if isinstance(wishes, Refusal):
             return wishes
         found = [self._bindings.find(user, wish.uri, wish.device) for wish in wishes]
@@ -70,7 +78,20 @@ class Registrar:
             return Refusal(503, "Too Many Bindings")
         for old, wish in zip(found, wishes, strict=True):
             self._fulfil(wish, old, user, request, hop, now)
-        return Granted(tuple(("Contact", self._shown(binding, now)) for binding in self._bindings.of(user)))
+        with_gruu = _supports(request, "gruu")
+        touched = [wish.uri for wish in wishes]
+        rows = [
+            ("Contact", self._shown(binding, with_gruu, binding.uri in touched, now))
+            for binding in self._bindings.of(user)
+        ]
+        # RFC 3327 section 5.3: "The registrar [...] MUST copy the Path header field values into a Path header field in
+        # the successful (200 OK) REGISTER response."
+        rows += [("Path", str(each)) for each in path]
+        if _supports(request, "outbound") and any(wish.device is not None and wish.expires for wish in wishes):
+            # RFC 5626 section 6: "the registrar MUST include the 'outbound' option-tag in a Require header field value
+            # in its response to the REGISTER request".
+            rows.append(("Require", "outbound"))
+        return Granted(tuple(rows))
 
     def flow_lost(self, flow: FlowId) -> None:
         """A device that was reached by this stream is out of reach (RFC 5626 section 5.3)."""
@@ -87,7 +108,7 @@ class Registrar:
     def poll_output(self) -> RegistrarOutput | None:
         return self._outbox.poll()
 
-    def _wishes(self, request: Request, user: str) -> list[_Wish] | Refusal:
+    def _wishes(self, request: Request, user: str, path: tuple[NameAddress, ...]) -> list[_Wish] | Refusal:
         contacts = request.contacts
         if contacts == (STAR,):
             # RFC 3261 section 10.2.2: "The REGISTER-specific Contact header field value of "*" applies to all
@@ -111,7 +132,7 @@ class Registrar:
             kept = NameAddress(contact.uri, contact.display_name, without_parameter(contact.parameters, "expires"))
             instance, reg_id = contact.parameter("+sip.instance"), contact.parameter("reg-id")
             device = (instance, reg_id) if instance and reg_id else None
-            wishes.append(_Wish(kept, contact.uri, min(expires, self._options.max_expires), device))
+            wishes.append(_Wish(kept, contact.uri, min(expires, self._options.max_expires), device, path))
         return wishes
 
     def _seconds(self, text: str) -> int | None:
@@ -132,11 +153,13 @@ class Registrar:
                 user,
                 wish.contact,
                 wish.uri,
-                device_hop(wish.uri, hop, request.top_via.host),
+                # Behind a proxy the way is the one that the REGISTER came by: the device itself is out of our sight.
+                hop if wish.path else device_hop(wish.uri, hop, request.top_via.host),
                 request.call_id,
                 request.cseq.number,
                 now + wish.expires,
                 wish.device,
+                wish.path,
             )
         )
         if old is None or not old.uri.equivalent(wish.uri):
@@ -145,10 +168,35 @@ class Registrar:
             self._outbox.put(BindingAdded(self._address(user), str(wish.uri), hop.transport, wish.expires))
 
     def _removed(self, binding: Binding, why: str) -> None:
+        if binding.instance and self._bindings.of_instance(binding.user, binding.instance) is None:
+            self._gruus.forget(binding.user, binding.instance)
         self._outbox.put(BindingRemoved(self._address(binding.user), str(binding.uri), why))
 
     def _address(self, user: str) -> str:
         return str(SipUri(self._options.domain.strip("[]"), user))
 
-    def _shown(self, binding: Binding, now: float) -> str:
-        return str(binding.contact.with_parameter("expires", str(binding.remaining(now))))
+    def _shown(self, binding: Binding, with_gruu: bool, touched: bool, now: float) -> str:
+        contact = binding.contact.with_parameter("expires", str(binding.remaining(now)))
+        if with_gruu and binding.instance:
+            public = self._gruus.public(binding.user, binding.instance)
+            contact = contact.with_parameter("pub-gruu", Quoted(str(public)))
+            if touched:  # the others have theirs already, and would lose the oldest by it
+                temporary = self._gruus.temporary(binding.user, binding.instance)
+                contact = contact.with_parameter("temp-gruu", Quoted(str(temporary)))
+        return str(contact)
+
+
+def _supports(request: Request, option: str) -> bool:
+    return any(each.lower() == option for each in request.supported)
+
+
+def _path(request: Request) -> tuple[NameAddress, ...] | Refusal:
+    """The proxies that a REGISTER came through (RFC 3327)."""
+    path = tuple([each for row in request.headers.get_all("Path") for each in parse_list(row, NameAddress)])
+    if not path:
+        return ()
+    # Section 5.3: a device that knows nothing of Path could not be told why its calls go astray: "the registrar [...]
+    # SHOULD reject [...] with a 421 (Extension Required)".
+    if not _supports(request, "path"):
+        return Refusal(421, None, (("Require", "path"),))
+    return path if len(path) <= MAX_PATH else Refusal(400, "Path Too Long")

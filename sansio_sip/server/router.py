@@ -3,13 +3,16 @@
 from dataclasses import dataclass, replace
 
 from sansio_sip.effects import Address
+from sansio_sip.sip.headers import NameAddress
 from sansio_sip.sip.message import Request
+from sansio_sip.sip.redirection import preference
 from sansio_sip.sip.transport import Hop, default_port
 from sansio_sip.sip.uri import SipUri, Uri
 
 from .bindings import Binding, BindingTable
 from .flow_token import FlowTokens
 from .flows import FlowTable
+from .gruu import GruuTable
 from .options import ServerOptions
 from .own_names import OwnNames
 
@@ -18,10 +21,18 @@ __all__ = ["Refusal", "Routed", "Router", "Target"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One place to send a request to."""
+    """One place to send a request to.
+
+    Attributes:
+        uri: the new Request-URI.
+        path: the Routes that lead there (RFC 3327).
+        preference: `q` of the contact: those with a lower one are tried when all with a higher one have failed.
+    """
 
     uri: Uri
     hop: Hop
+    path: tuple[NameAddress, ...] = ()
+    preference: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +61,20 @@ class Router:
     """Finds the targets of requests."""
 
     def __init__(
-        self, options: ServerOptions, names: OwnNames, tokens: FlowTokens, flows: FlowTable, bindings: BindingTable
+        self,
+        options: ServerOptions,
+        names: OwnNames,
+        tokens: FlowTokens,
+        flows: FlowTable,
+        bindings: BindingTable,
+        gruus: GruuTable,
     ) -> None:
         self._options = options
         self._names = names
         self._tokens = tokens
         self._flows = flows
         self._bindings = bindings
+        self._gruus = gruus
 
     def take_own_routes(self, request: Request) -> Routed:
         """Takes from a request the Routes that name us (RFC 3261 section 16.4).
@@ -93,19 +111,44 @@ class Router:
         if not isinstance(uri, SipUri):
             return Refusal(416)
         if self._names.is_ours(uri):
+            if uri.has_parameter("gr"):
+                return self._of_gruu(uri, now)
             if uri.user is None or uri.user not in self._options.users:
                 return Refusal(404)
             bindings = self._bindings.of(uri.user)
             # RFC 3261 section 16.5: "If the target set remains empty [...], the proxy MUST return an error response,
             # which SHOULD be the 480 (Temporarily Unavailable) response."
-            return tuple(self._target(binding, now) for binding in bindings) or Refusal(480)
+            targets = [self._target(binding, now) for binding in bindings]
+            return tuple(sorted(targets, key=lambda target: -target.preference)) or Refusal(480)
         # A contact that a device has told a peer of, used without our Record-Route.
         binding = self._bindings.by_uri(uri)
         if binding is not None:
             return (self._target(binding, now),)
         return Refusal(403, "Relaying Forbidden")
 
+    def redirected(self, uris: tuple[SipUri, ...], *, now: float) -> tuple[Target, ...]:
+        """Where a 3xx of a user of ours points to, as far as we go there: to users and devices of this domain."""
+        targets: list[Target] = []
+        for uri in uris:
+            # What is followed is what anybody might have called; never another domain on a callee's word.
+            found = self.targets(Routed(Request("OPTIONS", uri), None), now=now) if uri.user is not None else ()
+            if not isinstance(found, Refusal):
+                targets += [each for each in found if each not in targets]
+        return tuple(targets)
+
+    def _of_gruu(self, uri: SipUri, now: float) -> tuple[Target, ...] | Refusal:
+        device = self._gruus.device(uri)
+        # RFC 5627 section 5.4: "If the URI does not exist [...], a 404 (Not Found)"; "if [...] the instance [is] not
+        # registered, [...] a 480 (Temporarily Unavailable)".
+        if device is None:
+            return Refusal(404)
+        binding = self._bindings.of_instance(*device)
+        return (self._target(binding, now),) if binding is not None else Refusal(480)
+
     def _along_dialog(self, hop: Hop, uri: Uri, now: float) -> tuple[Target, ...] | Refusal:
+        if isinstance(uri, SipUri) and uri.has_parameter("gr") and self._names.is_ours(uri):
+            # RFC 5627 section 5.4: a GRUU is translated wherever it stands, in a dialog as well.
+            return self._of_gruu(uri, now)
         if self._flows.is_open(hop.flow):
             return (Target(uri, self._names.with_local(hop)),)
         # The device may have come back on another flow, and kept its contact.
@@ -119,7 +162,7 @@ class Router:
         hop = binding.hop
         if hop.flow is None and hop.address is not None:
             hop = self._flows.towards(hop.address, now=now)
-        return Target(binding.uri, hop)
+        return Target(binding.uri, hop, binding.path, preference(binding.contact))
 
     def _token_of(self, uri: Uri) -> Hop | None:
         if not isinstance(uri, SipUri) or uri.user is None:

@@ -56,6 +56,7 @@ from .events import ServerEvent, ServerFailed, ServerListening
 from .flow_token import FlowTokens
 from .flows import FlowEnded, FlowTable, MessageArrived
 from .forwarding import loop_mark
+from .gruu import GruuTable
 from .options import ServerOptions
 from .own_names import OwnNames
 from .proxy import Proxy
@@ -71,6 +72,9 @@ OWN_METHODS = "OPTIONS, REGISTER"
 
 # Sent once, and forgotten: whoever has not shown a password yet must not make us keep anything, or send anything twice.
 CHALLENGES = (401, 407)
+
+# Of Require in a REGISTER and of Proxy-Require: Path, Outbound and GRUU (RFC 3327, RFC 5626, RFC 5627).
+SUPPORTED = frozenset({"path", "outbound", "gruu"})
 
 RETRY_AFTER = ("Retry-After", "32")  # seconds: what is under way has ended by then, one way or the other
 
@@ -91,9 +95,10 @@ class Server:
         self._flows = FlowTable(context, self._options)
         self._layer = TransactionLayer(context)
         self._bindings = BindingTable()
-        self._registrar = Registrar(self._options, self._bindings)
+        self._gruus = GruuTable(context, self._options.domain.strip("[]"))
+        self._registrar = Registrar(self._options, self._bindings, self._gruus)
         self._authenticator = Authenticator(context, self._options)
-        self._router = Router(self._options, self._names, self._tokens, self._flows, self._bindings)
+        self._router = Router(self._options, self._names, self._tokens, self._flows, self._bindings, self._gruus)
         self._proxy = Proxy(context, self._layer, self._names, self._tokens, max_pending=self._options.max_pending)
         self._flows.open()
         self._pass_effects()
@@ -238,7 +243,11 @@ class Server:
                 else:
                     self._on_request(output.transaction, output.request, output.hop, now)
             case ResponseReceived():
-                self._proxy.response_received(output.transaction, output.response, now=now)
+                redirection = self._proxy.response_received(output.transaction, output.response, now=now)
+                if redirection is not None:
+                    follow = self._options.follow_redirects
+                    targets = self._router.redirected(redirection.uris, now=now) if follow else ()
+                    self._proxy.redirected(redirection, targets, now=now)
             case Failed():
                 self._proxy.failed(output.transaction, output.reason, now=now)
             case Terminated():
@@ -290,7 +299,8 @@ class Server:
             # Each header that is asked for further on is read once here, so that none raises there.
             _ = (request.routes, request.contacts, request.expires, request.authorization, request.proxy_authorization)
             left = request.max_forwards
-            options = (*request.proxy_require, *(request.require if request.method == "REGISTER" else ()))
+            required = (*request.proxy_require, *(request.require if request.method == "REGISTER" else ()))
+            options = [each for each in required if each.lower() not in SUPPORTED]
         except ParseError as error:
             return Refusal(error.status or 400)
         if request.method == "CANCEL":
