@@ -12,7 +12,7 @@ from .message import Message
 
 __all__ = ["ACCEPTED_TYPES", "MAX_PARTS", "description_headers", "description_of", "readable_description"]
 
-ACCEPTED_TYPES = ("application/sdp", "application/dtmf-relay", "application/dtmf")
+ACCEPTED_TYPES = ("application/sdp", "application/dtmf-relay", "application/dtmf", "message/sipfrag", "text/plain")
 """What `Accept` says."""
 
 MAX_PARTS = 16

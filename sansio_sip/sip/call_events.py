@@ -5,6 +5,8 @@ from enum import Enum
 from typing import Literal, NewType, TypeAlias
 
 from .headers import NameAddress, Reason
+from .session_headers import Replaces
+from .uri import SipUri
 
 __all__ = [
     "NO_ANSWER",
@@ -16,10 +18,15 @@ __all__ = [
     "CallEvent",
     "CallId",
     "CallProgress",
+    "CallRedirected",
+    "DescriptionChanged",
     "EndKind",
     "HeaderRows",
     "IncomingCall",
     "InfoReceived",
+    "MessageReceived",
+    "ReferProgress",
+    "ReferReceived",
     "ReofferAnswered",
     "ReofferReceived",
     "ReofferRejected",
@@ -70,34 +77,52 @@ NO_FLOW = CallEnd(EndKind.FAILED, "system", 503, "Connection Error")
 class IncomingCall:
     """An INVITE has come. `ring`, `answer` or `reject` it. Nothing but 100 is sent until then.
 
-    `description` is the caller's offer; None asks us to make the offer in our answer.
+    `description` is the caller's offer; None asks us to make the offer in our answer. `replaces` is a call of ours
+    whose place it is to take (RFC 3891): who answers it hangs that one up.
     """
 
     call: CallId
     caller: NameAddress
     headers: HeaderRows
     description: bytes | None
+    replaces: CallId | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallProgress:
-    """A provisional response with a To tag. `branch` is that tag: it tells the ways of a forked call apart."""
+    """A provisional response with a To tag. `branch` is that tag: it tells the ways of a forked call apart.
+
+    `is_offer`: our INVITE had no offer, and the description is one: `answer_offer` it.
+    """
 
     call: CallId
     status: int
     branch: str
     description: bytes | None
     headers: HeaderRows = ()
+    is_offer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CallAccepted:
-    """The callee has answered, and the ACK has left. `branch` is the To tag of the way that won."""
+    """The callee has answered, and the ACK has left. `branch` is the To tag of the way that won.
+
+    `is_offer`: our INVITE had no offer, and the description is one: `answer_offer` it; the ACK waits for that.
+    """
 
     call: CallId
     branch: str
     description: bytes | None
     headers: HeaderRows = ()
+    is_offer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallRedirected:
+    """A 3xx is followed, as the policy allows: the call goes on to `target`, and its branches so far are over."""
+
+    call: CallId
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +151,53 @@ class InfoReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A MESSAGE (RFC 3428), already answered. `call` is None outside of calls; `content_type` is `type/subtype`."""
+
+    call: CallId | None
+    sender: NameAddress
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReferReceived:
+    """The peer asks us to call `target` (RFC 3515). `accept_refer` or `reject_refer` it, by its number, at once.
+
+    `replaces` is the dialog whose place the new call is to take; it goes into the INVITE.
+    """
+
+    call: CallId
+    refer: int
+    target: SipUri
+    replaces: Replaces | None
+    referred_by: NameAddress | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReferProgress:
+    """How a `refer` of ours goes, as the peer says; `final` comes once, the last.
+
+    `status` is that of the call that the peer has made, or of a refusal of the REFER itself; 0 where the call was over
+    before a final one came.
+    """
+
+    call: CallId
+    refer: int
+    status: int
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DescriptionChanged:
+    """The answer to a refresh of the session was another than before: make a new offer to find out what is so now."""
+
+    call: CallId
+
+
+@dataclass(frozen=True, slots=True)
 class ReofferReceived:
-    """A re-INVITE. `answer_reoffer` or `reject_reoffer` it. Without a `description` it asks for our offer."""
+    """A re-INVITE or UPDATE. `answer_reoffer` or `reject_reoffer` it. Without a `description` it asks for our offer."""
 
     call: CallId
     description: bytes | None
@@ -161,7 +231,12 @@ CallEvent: TypeAlias = (
     | CallAccepted
     | CallConfirmed
     | CallEnded
+    | CallRedirected
     | InfoReceived
+    | MessageReceived
+    | ReferReceived
+    | ReferProgress
+    | DescriptionChanged
     | ReofferReceived
     | ReofferAnswered
     | ReofferRejected

@@ -19,6 +19,7 @@ from sansio_sip.errors import ParseError
 
 from .headers import STAR, CSeq, NameAddress
 from .message import Headers, Message, Request, Response
+from .session_headers import Replaces
 from .uri import SipUri, Uri
 
 __all__ = ["MAX_CSEQ", "MAX_ROUTES", "Dialog", "DialogId", "DialogState", "is_readable"]
@@ -131,6 +132,21 @@ class Dialog:
     @property
     def id(self) -> DialogId:
         return DialogId(self.call_id, self.local.tag or "", self.remote.tag or "")
+
+    def as_replaced_by_peer(self) -> Replaces:
+        """What whoever is to take our place says to our peer (RFC 3891)."""
+        return Replaces.of_dialog(self.call_id, self.remote.tag or "0", self.local.tag or "")
+
+    def peer_uri(self, *, has_server: bool) -> SipUri | None:
+        """Where our peer can be reached by somebody else; None where that is no SIP URI.
+
+        Her Contact, where that reaches her from anywhere (RFC 5627) or there is no server; else her address of record,
+        for the Contact of a phone behind a flow of its own is known to her server alone.
+        """
+        target, address = self.remote_target, self.remote.uri
+        if isinstance(target, SipUri) and (target.has_parameter("gr") or not has_server):
+            return replace(target, headers=())
+        return replace(address, headers=()) if isinstance(address, SipUri) else None
 
     @property
     def next_hop(self) -> Uri:

@@ -8,7 +8,7 @@ write a message, so that each message tells the truth of that moment.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from sansio_sip.context import Context, Secret
 from sansio_sip.effects import Address
@@ -20,16 +20,38 @@ from .digest import ALGORITHMS
 from .extra_headers import ExtraHeaders
 from .headers import CSeq, NameAddress, Via
 from .message import Headers, Request
+from .policy import CallPolicy
+from .session_timer import MIN_SE
 from .transport import Hop
 from .uri import SipUri, Uri
 
-__all__ = ["ALLOWED_METHODS", "SUPPORTED", "AccountConfig", "Identity"]
+__all__ = [
+    "ALLOWED_METHODS",
+    "KNOWN_METHODS",
+    "NOTIFIED_EVENTS",
+    "SUPPORTED",
+    "AccountConfig",
+    "Identity",
+    "Reliability",
+]
 
-ALLOWED_METHODS = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
-"""What `Allow` says. All else is answered 405, but NOTIFY, whose subscription we do not have (481)."""
+ALLOWED_METHODS = (
+    *("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO"),
+    *("MESSAGE", "NOTIFY", "PRACK", "REFER", "SUBSCRIBE", "UPDATE"),
+)
+"""What `Allow` says. Of all else, what is known is answered 405, what is not 501."""
+
+KNOWN_METHODS = frozenset((*ALLOWED_METHODS, "REGISTER", "PUBLISH"))
+"""Methods of the IANA registry."""
+
+NOTIFIED_EVENTS = ("refer",)
+"""Event packages that we tell of; that one is subscribed to by REFER alone."""
 
 SUPPORTED = ("outbound", "gruu")
 """RFC 5626 and RFC 5627: they ask nothing more of a user agent than what `Identity` does."""
+
+Reliability: TypeAlias = Literal["none", "supported", "required"]
+"""Of provisional responses (RFC 3262): not spoken, used where the peer wants it or there is early media, or a must."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +66,10 @@ class AccountConfig:
         instance: a URN that names this device (RFC 5626 section 4.1); empty leaves `+sip.instance` out.
         registrar: Request-URI of REGISTER; None: the domain of `address`.
         software: User-Agent header; empty leaves it out.
+        reliability: of provisional responses, see `Reliability`.
+        session_expires: seconds without a refresh after which a session ends (RFC 4028); 0: no such limit.
+        min_se: fewer seconds are refused.
+        policy: what peers may make us do.
         max_calls: calls at one time, those that are coming to their end included. More are answered 486.
         reg_id: which of the account's flows this is (RFC 5626 section 4.2.1), from 1.
         gruu: which of the URIs that a registrar gives us stands as Contact of calls (RFC 5627): the public one, one
@@ -62,6 +88,10 @@ class AccountConfig:
     instance: str = ""
     registrar: Uri | None = None
     software: str = "sansio-sip"
+    reliability: Reliability = "supported"
+    session_expires: int = 1800
+    min_se: int = MIN_SE
+    policy: CallPolicy = field(default_factory=CallPolicy)
     max_calls: int = 1000
     reg_id: int = 1
     gruu: Literal["public", "temporary", "none"] = "public"
@@ -158,12 +188,19 @@ class Identity:
             return Via(hop.transport, self._invalid_host, parameters=parameters)
         return Via(hop.transport, hop.local.host, hop.local.port, parameters=parameters)
 
+    @property
+    def supported(self) -> tuple[str, ...]:
+        """The option tags that we know."""
+        timer = ("timer",) if self.config.session_expires else ()
+        reliable = ("100rel",) if self.config.reliability != "none" else ()
+        return (*SUPPORTED, "replaces", *timer, *reliable)
+
     def capabilities(self) -> HeaderRows:
         """The rows that tell a peer where we are and what we can: for INVITE and 2xx (RFC 3261 section 13.2.1)."""
         return (
             ("Contact", str(self.contact)),
             ("Allow", ", ".join(ALLOWED_METHODS)),
-            ("Supported", ", ".join(SUPPORTED)),
+            ("Supported", ", ".join(self.supported)),
         )
 
     def extra(self) -> HeaderRows:
@@ -172,7 +209,8 @@ class Identity:
 
     def options(self) -> HeaderRows:
         """The rows of a 200 to OPTIONS (RFC 3261 section 11.2)."""
-        return (*self.capabilities(), ("Accept", ", ".join(ACCEPTED_TYPES)))
+        events = ("Allow-Events", ", ".join(NOTIFIED_EVENTS))
+        return (*self.capabilities(), ("Accept", ", ".join(ACCEPTED_TYPES)), events)
 
     def invite(self, target: SipUri, call_id: str, tag: str, body: bytes, headers: HeaderRows) -> Request:
         """The first INVITE of a call (RFC 3261 sections 8.1.1 and 13.2.1), without Via."""
@@ -186,4 +224,6 @@ class Identity:
         rows.add("CSeq", str(CSeq(1, "INVITE")))
         for name, value in (*self.capabilities(), *description_headers(body), *self.extra(), *headers):
             rows.add(name, value)
+        if self.config.reliability == "required":
+            rows.add("Require", "100rel")
         return Request("INVITE", target, rows, body)

@@ -9,40 +9,48 @@ and LEAVING, and `is_over` tells when nothing is left. Even then the session ans
 INVITE gets an ACK, and one that comes from another branch of a forked call gets a BYE as well.
 
 What couples to what: the INVITE's transactions outlive the INVITE's meaning (each is forgotten at
-`transaction_ended`); early dialogs, by To tag, give way to the one that answers first; a 2xx of ours is sent again
-until its ACK comes (`answer_retransmission`); later offers obey `reoffer`.
+`transaction_ended`); early dialogs (`branch`), by To tag, give way to the one that answers first; provisional responses
+of ours may have to arrive before a 2xx may go (`reliable_provisional`), and that is sent again until its ACK comes
+(`answer_retransmission`). Later offers, REFER and the session timer are parts of their own (`renegotiation`,
+`transfer`, `session_timer`), which say what they have to say through the same `wire`.
 """
 
 from collections.abc import Iterator
 from typing import Literal, TypeAlias, assert_never
 
 from sansio_sip.context import Context
-from sansio_sip.errors import LocalProtocolError, ParseError
-from sansio_sip.machine import Outbox
+from sansio_sip.errors import LocalProtocolError
 from sansio_sip.timers import TimerSet
 
 from . import call_events as events
 from .answer_retransmission import Answers, NotAcknowledged
 from .authorization import Authenticator
-from .body import description_headers, description_of, readable_description
-from .call_events import NO_ANSWER, NO_FLOW, CallEnd, CallEvent, CallId, EndKind, HeaderRows
+from .body import readable_description
+from .branch import Branch, Branches
+from .call_events import NO_ANSWER, NO_FLOW, CallEnd, CallId, EndKind, HeaderRows
 from .dialog import Dialog
-from .headers import Reason
+from .headers import NameAddress, Reason
 from .identity import Identity
+from .invitation import Invitation
 from .message import Request, Response
-from .reoffer import Reoffer, Respond, SendOffer
+from .redirected_call import RedirectedCall
+from .reliable_provisional import NeverAcknowledged, ReliableProvisionals
+from .renegotiation import FirstOffer, Renegotiation
 from .screening import content_headers, readable_reason
 from .sent_requests import Purpose, Sent, SentRequests
-from .session_state import ENDED_STATES, MAX_BRANCHES, PROGRESS_INTERVAL, TRANSITIONS, SessionState, SessionTimer
+from .session_state import ENDED_STATES, MAX_BRANCHES, PROGRESS_INTERVAL, TRANSITIONS, SessionState, SessionStateTimer
+from .session_timer import RefreshDue, SessionExpired, SessionTimer
 from .status import cause_of
-from .transaction_user import CancelRequest, SendResponse, UserRequest
+from .transaction_user import CancelRequest, SendResponse
 from .transactions.outputs import FailureReason, TransactionId
 from .transactions.timing import RFC_TIMING, Timing
+from .transfer import Referrals
 from .uri import SipUri
+from .wire import SessionOutput, Wire
 
 __all__ = ["InviteSession", "SessionOutput"]
 
-SessionOutput: TypeAlias = UserRequest | CallEvent
+_Part: TypeAlias = Answers | SessionTimer | Referrals | ReliableProvisionals | Renegotiation
 
 
 class InviteSession:
@@ -63,20 +71,29 @@ class InviteSession:
         self.call_id = call_id
         self.local_tag = context.entropy.tag()
         self.state = SessionState.CALLING if role == "caller" else SessionState.RINGING
-        self.dialog: Dialog | None = None  # the one that counts
-        self._early: dict[str, Dialog] = {}  # a caller's, by remote tag
+        self._role: Literal["caller", "callee"] = role
         self._context = context
         self._identity = identity
         self._timing = timing
-        self._outbox: Outbox[SessionOutput] = Outbox()
-        self._timers: TimerSet[SessionTimer] = TimerSet()
-        self._reoffer = Reoffer(context, call, role)
+        self._timers: TimerSet[SessionStateTimer] = TimerSet()
         self._sent = SentRequests(context, authenticator)
-        self._invite_key = 0
-        self._invite: Request | None = None
-        self._invite_transaction: TransactionId | None = None
+        self._wire = Wire(call, self.local_tag, identity, self._sent)
         self._answers = Answers(timing)
+        self._timer = SessionTimer(identity.config.session_expires, identity.config.min_se)
+        self._referrals = Referrals(self._wire, identity.config.policy)
+        self._redirection = RedirectedCall(identity.config.policy)
+        self._branches = Branches()  # a caller's early dialogs
+        self._branch: Branch | None = None  # of the dialog that counts
+        self._invite_key = 0
+        self._offered = True  # our INVITE has made the offer
+        self._accepted: Sent | None = None  # its 2xx waits for our answer to go in the ACK
+        self._invitation: Invitation | None = None  # of the peer
         self._bye_is_due = False
+
+    @property
+    def dialog(self) -> Dialog | None:
+        """The one that counts."""
+        return self._branch.dialog if self._branch is not None else None
 
     @property
     def is_over(self) -> bool:
@@ -92,31 +109,67 @@ class InviteSession:
 
     def place(self, target: SipUri, body: bytes, headers: HeaderRows, *, now: float) -> None:
         """Sends the INVITE (RFC 3261 section 13.2.1)."""
-        request = self._identity.invite(target, self.call_id, self.local_tag, body, headers)
-        self._outbox.put(output := self._sent.invite(request))
+        rows = (*headers, *self._timer.request_headers())
+        request = self._identity.invite(target, self.call_id, self.local_tag, body, rows)
+        self._offered = bool(body)
+        self._redirection.begin(target)
+        self._wire.put(output := self._sent.invite(request))
         self._invite_key = output.key
+
+    def answer_offer(self, branch: str, body: bytes, *, now: float) -> None:
+        """Answers the offer in a response to our INVITE, which had none. The answer goes in PRACK or ACK.
+
+        Raises:
+            LocalProtocolError: no offer waits on that branch.
+        """
+        found = self._branch if self._accepted is not None else self._branches.get(branch)
+        if found is None or found.dialog.id.remote_tag != branch:
+            raise LocalProtocolError(f"cannot answer: no offer waits on branch {branch!r} of call {self.call}")
+        found.renegotiation.pending = FirstOffer.NONE
+        found.renegotiation.described(body)
+        if self._accepted is not None:
+            sent, self._accepted = self._accepted, None
+            self._wire.put(self._sent.acknowledge(sent, found.dialog, branch, body))
+        elif not found.answer(self._wire, body):
+            raise LocalProtocolError(f"cannot answer: no offer waits on branch {branch!r} of call {self.call}")
 
     # Commands: the callee's
 
-    def receive(self, transaction: TransactionId, request: Request, description: bytes | None, *, now: float) -> None:
+    def receive(
+        self,
+        transaction: TransactionId,
+        request: Request,
+        description: bytes | None,
+        *,
+        replaces: CallId | None = None,
+        now: float,
+    ) -> None:
         """Takes a peer's INVITE (RFC 3261 section 13.3.1). Gives IncomingCall."""
-        self._invite, self._invite_transaction = request, transaction
-        self.dialog = Dialog.as_callee(request, self.local_tag)
+        self._invitation = Invitation(self._context, self._wire, transaction, request, self._timing)
+        self._branch = self._make_branch(Dialog.as_callee(request, self.local_tag))
+        self._branch.renegotiation.learn(request)
+        self._branch.renegotiation.pending = FirstOffer.THEIRS if description is not None else FirstOffer.NONE
         if request.expires is not None:
             # "If the invitation expires before the UAS has generated a final response, a 487 (Request Terminated)
             # response SHOULD be generated."
-            self._timers.arm(SessionTimer.EXPIRES, now + request.expires)
-        self._outbox.put(events.IncomingCall(self.call, request.from_, tuple(request.headers), description))
+            self._timers.arm(SessionStateTimer.EXPIRES, now + request.expires)
+        event = events.IncomingCall(self.call, request.from_, tuple(request.headers), description, replaces)
+        self._wire.put(event)
 
-    def ring(self, *, now: float) -> None:
-        """Tells the caller that we ring (180).
+    def ring(self, status: int = 180, body: bytes = b"", *, now: float) -> None:
+        """Tells the caller how it goes: 180, or 183 with our answer for early media.
 
         Raises:
-            LocalProtocolError: the call does not wait for our answer.
+            LocalProtocolError: the call does not wait for our answer, or `status` is none from 101 to 199.
         """
+        if not 101 <= status <= 199:
+            raise LocalProtocolError(f"cannot ring with {status}: give a status from 101 to 199")
         self._demand("ring", SessionState.RINGING)
-        self._respond_to_invite(180, (("Contact", str(self._identity.contact)),))
-        self._timers.arm(SessionTimer.PROGRESS, now + PROGRESS_INTERVAL)
+        assert self._invitation is not None
+        assert self._branch is not None
+        self._timers.arm(SessionStateTimer.PROGRESS, now + PROGRESS_INTERVAL)
+        self._invitation.ring(self._branch.renegotiation, status, body, now=now)
+        self._settle(now)
 
     def answer(self, body: bytes, *, now: float) -> None:
         """Accepts the call. Gives CallConfirmed when the caller's ACK has come.
@@ -125,14 +178,13 @@ class InviteSession:
             LocalProtocolError: the call does not wait for our answer.
         """
         self._demand("answer", SessionState.RINGING)
-        assert self._invite is not None
-        assert self._invite_transaction is not None
-        self._timers.clear()
-        self._enter(SessionState.ANSWERED)
-        self._accept(self._invite_transaction, self._invite, body, now)
+        assert self._invitation is not None
+        if self._invitation.answer_waits:
+            raise LocalProtocolError(f"cannot answer: call {self.call} was answered; a PRACK is to come first")
+        self._accept(body, now)
 
-    def reject(self, status: int, *, now: float) -> None:
-        """Refuses the call. Gives CallEnded.
+    def reject(self, status: int, *, headers: HeaderRows = (), now: float) -> None:
+        """Refuses the call, or sends it elsewhere by 3xx and Contact. Gives CallEnded.
 
         Raises:
             LocalProtocolError: the call does not wait for our answer, or `status` refuses nothing.
@@ -140,8 +192,9 @@ class InviteSession:
         if not 300 <= status <= 699:
             raise LocalProtocolError(f"cannot reject call {self.call} with {status}: give a status from 300 to 699")
         self._demand("reject", SessionState.RINGING)
-        self._respond_to_invite(status)
-        self._terminate(now, CallEnd(EndKind.REJECTED, "local", status, "Rejected"))
+        self._respond_to_invite(status, headers)
+        cause = "Redirected" if status < 400 else "Rejected"
+        self._terminate(now, CallEnd(EndKind.REJECTED, "local", status, cause))
 
     # Commands: anybody's
 
@@ -160,16 +213,37 @@ class InviteSession:
             case _:
                 assert_never(self.state)
 
-    def send_info(self, content_type: str, body: bytes, *, now: float) -> None:
-        """Sends an INFO (RFC 6086).
+    def send(self, purpose: Purpose, headers: HeaderRows, body: bytes, *, now: float) -> None:
+        """Sends an INFO (RFC 6086) or MESSAGE (RFC 3428).
 
         Raises:
             LocalProtocolError: the call is not confirmed.
         """
-        self._demand("send INFO", SessionState.CONFIRMED)
+        self._demand(f"send {purpose.value}", SessionState.CONFIRMED)
         assert self.dialog is not None
-        headers = (("Contact", str(self._identity.contact)), ("Content-Type", content_type))
-        self._outbox.put(self._sent.in_dialog(Purpose.INFO, self.dialog, "INFO", headers, body))
+        contact: HeaderRows = (("Contact", str(self._identity.contact)),) if purpose is Purpose.INFO else ()
+        self._wire.request(purpose, self.dialog, purpose.value, (*contact, *headers), body)
+
+    def refer(self, target: NameAddress, *, now: float) -> int:
+        """Asks the peer to call somebody else. Gives ReferProgress with the number that is returned.
+
+        Raises:
+            LocalProtocolError: the call is not confirmed, or too many REFERs are under way.
+        """
+        self._demand("transfer", SessionState.CONFIRMED)
+        assert self.dialog is not None
+        return self._referrals.refer(self.dialog, target, now=now)
+
+    def has_dialog(self, remote_tag: str) -> bool:
+        """Whether a dialog of this call, early or not, has that tag of the peer's."""
+        if self._branch is not None:
+            return self._branch.dialog.id.remote_tag == remote_tag
+        return self._branches.get(remote_tag) is not None
+
+    @property
+    def referrals(self) -> Referrals:
+        """The peer's REFERs, to be accepted or rejected."""
+        return self._referrals
 
     def reoffer(self, body: bytes, *, now: float) -> None:
         """Sends a re-INVITE. Gives ReofferAnswered or ReofferRejected.
@@ -178,13 +252,15 @@ class InviteSession:
             LocalProtocolError: the call is not confirmed, or another offer is open.
         """
         self._demand("offer again", SessionState.CONFIRMED)
-        self._reoffer.offer(body, now=now)
-        self._drain_reoffer(now)
+        assert self._branch is not None
+        self._branch.renegotiation.offer(body, now=now)
+        self._settle(now)
 
     def answer_reoffer(self, body: bytes, *, now: float) -> None:
         """Answers the peer's re-INVITE. Nothing is sent where it was withdrawn, or the call has ended, meanwhile."""
-        self._reoffer.answer(body, now=now)
-        self._drain_reoffer(now)
+        if self._branch is not None:
+            self._branch.renegotiation.answer(body, now=now)
+            self._settle(now)
 
     def reject_reoffer(self, status: int, *, now: float) -> None:
         """Refuses the peer's re-INVITE; the session stays as it was.
@@ -192,8 +268,11 @@ class InviteSession:
         Raises:
             LocalProtocolError: `status` refuses nothing.
         """
-        self._reoffer.reject(status, now=now)
-        self._drain_reoffer(now)
+        if not 300 <= status <= 699:
+            raise LocalProtocolError(f"cannot refuse an offer with {status}: give a status from 300 to 699")
+        if self._branch is not None:
+            self._branch.renegotiation.reject(status, now=now)
+            self._settle(now)
 
     # Inputs: responses to our requests
 
@@ -206,19 +285,28 @@ class InviteSession:
             if sent.purpose is Purpose.INVITE:
                 self._on_progress(sent, response)
             return
+        if sent.done and (ack := sent.acks.get(response.to.tag or "")) is not None:
+            # RFC 3261 section 13.2.2.4: "the ACK [...] MUST be passed to the client transport every time a
+            # retransmission of the 2xx final response that triggered the ACK arrives."
+            self._wire.put(ack)
+            return
         sent.done = True
         if response.status in (401, 407) and self._answer_challenge(sent, response):
             return
         match sent.purpose:
             case Purpose.INVITE:
                 self._on_invite_response(sent, response, now)
-            case Purpose.REOFFER:
+            case Purpose.REOFFER | Purpose.UPDATE:
                 self._on_reoffer_response(sent, response, now)
             case Purpose.BYE:
                 self._terminate(now)
-            case Purpose.INFO:
+            case Purpose.REFER:
+                self._referrals.response(sent.request.cseq.number, response, now=now)
                 self._check_dialog(response.status, "remote", now)
-            case Purpose.SURPLUS_BYE:
+            case Purpose.INFO | Purpose.MESSAGE:
+                self._check_dialog(response.status, "remote", now)
+            case Purpose.SURPLUS_BYE | Purpose.PRACK | Purpose.NOTIFY:
+                # What a PRACK is for has its own fate, and a subscription that is gone ends no call (RFC 5057 5.1).
                 pass
             case _:
                 assert_never(sent.purpose)
@@ -234,9 +322,9 @@ class InviteSession:
             case Purpose.INVITE:
                 if self.state in (SessionState.CALLING, SessionState.PROCEEDING, SessionState.CANCELING):
                     self._terminate(now, NO_ANSWER if timed_out else NO_FLOW)
-            case Purpose.REOFFER:
-                self._reoffer.response(408 if timed_out else 503, None, now=now)
-                self._drain_reoffer(now)
+            case Purpose.REOFFER | Purpose.UPDATE:
+                if self._branch is not None:
+                    self._branch.renegotiation.failed(408 if timed_out else 503, now=now)
                 if timed_out:
                     self._check_dialog(408, "system", now)
             case Purpose.BYE:
@@ -245,9 +333,13 @@ class InviteSession:
                 else:
                     # The flow broke under it. Another may come, and the peer should not be left talking.
                     self._send_bye(self.dialog, (), now)
-            case Purpose.INFO if timed_out:
+            case Purpose.REFER:
+                self._referrals.failed(sent.request.cseq.number, 408 if timed_out else 503)
+                if timed_out:
+                    self._check_dialog(408, "system", now)
+            case Purpose.INFO | Purpose.MESSAGE if timed_out:
                 self._check_dialog(408, "system", now)
-            case Purpose.INFO | Purpose.SURPLUS_BYE:
+            case Purpose.INFO | Purpose.MESSAGE | Purpose.SURPLUS_BYE | Purpose.PRACK | Purpose.NOTIFY:
                 pass
             case _:
                 assert_never(sent.purpose)
@@ -270,39 +362,37 @@ class InviteSession:
 
     def receive_request(self, transaction: TransactionId, request: Request, *, now: float) -> None:
         """A request within a dialog of this call; not ACK, not CANCEL."""
-        dialog = self._dialog_of(request)
+        branch = self._branch_of(request)
+        dialog = branch.dialog if branch is not None else None
         if dialog is None or self.state is SessionState.TERMINATED:
-            self._respond(transaction, request, 481)
+            self._wire.respond(transaction, request, 481)
         elif dialog.admit(request):
-            self._respond(transaction, request, 500)
+            self._wire.respond(transaction, request, 500)
         elif request.method == "BYE":
             self._on_bye(dialog, transaction, request, now)
         elif self.state is SessionState.LEAVING:
-            self._respond(transaction, request, 481)
-        elif request.method == "INVITE":
-            self._on_reinvite(dialog, transaction, request, now)
-        elif request.method == "INFO":
-            self._on_info(transaction, request)
-        elif request.method == "OPTIONS":
-            self._respond(transaction, request, 200, self._identity.options())
+            self._wire.respond(transaction, request, 481)
         else:
-            # NOTIFY of a subscription that we do not have (RFC 6665 section 4.1.3).
-            self._respond(transaction, request, 481)
+            self._on_request(dialog, transaction, request, now)
+        self._settle(now)
 
     def receive_ack(self, ack: Request, *, now: float) -> None:
         """The ACK to a 2xx of ours."""
         if not self._answers.acknowledged(ack.cseq.number):
             return
         description = readable_description(ack)
-        if self._invite is not None and ack.cseq.number == self._invite.cseq.number:
+        if self._invitation is not None and ack.cseq.number == self._invitation.request.cseq.number:
             if self.state is SessionState.ANSWERED:
                 self._enter(SessionState.CONFIRMED)
-                self._outbox.put(events.CallConfirmed(self.call, description))
+                self._wire.put(events.CallConfirmed(self.call, description))
+                if self._branch is not None:
+                    self._branch.renegotiation.pending = FirstOffer.NONE
+                    self._branch.renegotiation.learn(ack)
             elif self.state is SessionState.LEAVING and self.dialog is not None:
                 self._send_bye(self.dialog, (), now)
-        else:
-            self._reoffer.acknowledged(description)
-            self._drain_reoffer(now)
+        elif self._branch is not None:
+            self._branch.renegotiation.acknowledged(ack, now=now)
+        self._settle(now)
 
     def receive_cancel(self, invite: TransactionId, cancel: Request, *, now: float) -> None:
         """A CANCEL for the INVITE of a server transaction of this call; it has been answered already."""
@@ -311,50 +401,109 @@ class InviteSession:
         if invite == self._invite_transaction and self.state is SessionState.RINGING:
             self._respond_to_invite(487)
             self._terminate(now, CallEnd(EndKind.CANCELED, "remote", 487, "Canceled", readable_reason(cancel)))
-        elif invite == self._reoffer.transaction:
-            self._reoffer.abandon()
-            self._drain_reoffer(now)
+        elif self._branch is not None and invite == self._branch.renegotiation.transaction:
+            self._branch.renegotiation.abandon(now=now)
+        self._settle(now)
 
     # Time and outputs
 
     def handle_timeout(self, *, now: float) -> None:
         for timer in self._timers.due(now):
             match timer:
-                case SessionTimer.EXPIRES:
+                case SessionStateTimer.EXPIRES:
                     self._respond_to_invite(487)
                     self._terminate(now, CallEnd(EndKind.FAILED, "system", 487, "Expires"))
-                case SessionTimer.PROGRESS:
-                    self.ring(now=now)
-                case SessionTimer.GIVE_UP:
+                case SessionStateTimer.PROGRESS:
+                    if self._invitation is not None and not self._invitation.answer_waits:
+                        self.ring(now=now)
+                case SessionStateTimer.GIVE_UP:
                     self._terminate(now)
                 case _:
                     assert_never(timer)
-        self._reoffer.handle_timeout(now=now)
-        self._drain_reoffer(now)
-        self._answers.handle_timeout(now=now)
-        self._drain_answers(now)
+        for part in self._parts:
+            part.handle_timeout(now=now)
+        self._settle(now)
 
     def next_timeout(self) -> float | None:
-        deadlines = (self._timers.next(), self._reoffer.next_timeout(), self._answers.next_timeout())
+        deadlines = (self._timers.next(), *(part.next_timeout() for part in self._parts))
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def poll_output(self) -> SessionOutput | None:
-        return self._outbox.poll()
+        return self._wire.outbox.poll()
 
     def outputs(self) -> Iterator[SessionOutput]:
-        return self._outbox.drain()
+        return self._wire.outbox.drain()
+
+    @property
+    def _parts(self) -> tuple[_Part, ...]:
+        parts: list[_Part] = [self._answers, self._timer, self._referrals]
+        if self._invitation is not None:
+            parts.append(self._invitation.provisionals)
+        if self._branch is not None:
+            parts.append(self._branch.renegotiation)
+        return tuple(parts)
+
+    def _settle(self, now: float) -> None:
+        """Takes what the parts that know nothing of the wire have said. To be called after each touch of one."""
+        for answer in self._answers.outputs():
+            match answer:
+                case SendResponse():
+                    self._wire.put(answer)
+                case NotAcknowledged():
+                    self._on_no_ack(now)
+                case _:
+                    assert_never(answer)
+        for provisional in self._invitation.provisionals.outputs() if self._invitation is not None else ():
+            match provisional:
+                case SendResponse():
+                    self._wire.put(provisional)
+                case NeverAcknowledged():
+                    self._respond_to_invite(504)
+                    self._terminate(now, CallEnd(EndKind.FAILED, "remote", 504, "No PRACK"))
+                case _:
+                    assert_never(provisional)
+        for output in self._timer.outputs():
+            match output:
+                case RefreshDue():
+                    if self._branch is not None and self.state is SessionState.CONFIRMED:
+                        self._branch.renegotiation.refresh(now=now)
+                        self._settle(now)
+                case SessionExpired():
+                    if self.state in (SessionState.ANSWERED, SessionState.CONFIRMED):
+                        self._leave(CallEnd(EndKind.FAILED, "system", 408, "Session Expired"), now, acknowledged=True)
+                case _:
+                    assert_never(output)
 
     # The caller's INVITE
 
     def _on_invite_response(self, sent: Sent, response: Response, now: float) -> None:
-        if response.status < 300:
+        status = response.status
+        if status < 300:
             self._on_accepted(sent, response, now)
-        elif self.state is SessionState.CANCELING:
+            return
+        if self.state is SessionState.CANCELING:
             self._terminate(now)
-        elif self.state in (SessionState.CALLING, SessionState.PROCEEDING):
-            cause = cause_of(response.status)
-            how = EndKind.REJECTED if cause == "Rejected" else EndKind.FAILED
-            self._terminate(now, CallEnd(how, "remote", response.status, cause, readable_reason(response)))
+        if self.state not in (SessionState.CALLING, SessionState.PROCEEDING):
+            return
+        if status == 422 and self._timer.too_small(response):
+            self._call_again(self._sent.repeat(sent, self._timer.request_headers()).key)
+            return
+        target = self._redirection.next(response)
+        if target is not None:
+            self._call_again(self._sent.redirect(sent, target).key)
+            self._wire.put(events.CallRedirected(self.call, str(target)))
+            return
+        cause = cause_of(status)
+        how = EndKind.REJECTED if cause == "Rejected" else EndKind.FAILED
+        self._terminate(now, CallEnd(how, "remote", status, cause, readable_reason(response)))
+
+    def _call_again(self, key: int) -> None:
+        """The INVITE has gone again, with its early dialogs."""
+        self._wire.put(self._sent.sending(key))
+        self._invite_key = key
+        self._branches.clear()
+        if self.state is not SessionState.CALLING:
+            self._enter(SessionState.CALLING)
 
     def _on_progress(self, sent: Sent, response: Response) -> None:
         if self.state is SessionState.CALLING:
@@ -363,106 +512,123 @@ class InviteSession:
         tag = response.to.tag
         if self.state is not SessionState.PROCEEDING or response.status == 100 or not tag:
             return
-        if tag not in self._early:
-            if len(self._early) >= MAX_BRANCHES:
+        branch = self._branches.get(tag)
+        if branch is None:
+            if len(self._branches) >= MAX_BRANCHES:
                 return
-            self._early[tag] = Dialog.as_caller(sent.request, response)
-        headers = tuple(response.headers)
-        self._outbox.put(events.CallProgress(self.call, response.status, tag, readable_description(response), headers))
+            branch = self._make_branch(Dialog.as_caller(sent.request, response))
+            self._branches.add(branch)
+        description = readable_description(response)
+        is_offer = description is not None and not self._offered
+        reliable = branch.is_reliable(response)
+        if reliable and not branch.acknowledge(self._wire, sent.request, response, waits=is_offer):
+            return  # a copy, or one before it is missing
+        branch.renegotiation.learn(response)
+        if reliable and description is not None:
+            branch.renegotiation.pending = FirstOffer.THEIRS if is_offer else FirstOffer.NONE
+        if is_offer and not reliable:
+            # RFC 3261 section 13.2.1: an offer may stand in a 2xx or a reliable response, and nowhere else.
+            description, is_offer = None, False
+        self._wire.put(
+            events.CallProgress(self.call, response.status, tag, description, tuple(response.headers), is_offer)
+        )
 
     def _on_accepted(self, sent: Sent, response: Response, now: float) -> None:
         tag = response.to.tag or ""
-        if tag in sent.acks:
-            # RFC 3261 section 13.2.2.4: "the ACK [...] MUST be passed to the client transport every time a
-            # retransmission of the 2xx final response that triggered the ACK arrives."
-            self._outbox.put(sent.acks[tag])
+        if len(sent.acks) >= MAX_BRANCHES or self._accepted is not None:
             return
-        if len(sent.acks) >= MAX_BRANCHES:
-            return
-        dialog = self._early.pop(tag, None) or Dialog.as_caller(sent.request, response)
+        branch = self._branches.take(tag) or self._make_branch(Dialog.as_caller(sent.request, response))
+        dialog = branch.dialog
         dialog.confirm(response)
-        self._outbox.put(self._sent.acknowledge(sent, dialog, tag))
-        if self.state in (SessionState.CALLING, SessionState.PROCEEDING):
+        description = readable_description(response)
+        wanted = self.state in (SessionState.CALLING, SessionState.PROCEEDING)
+        is_offer = wanted and description is not None and not self._offered and not branch.answered
+        if not is_offer:
+            self._wire.put(self._sent.acknowledge(sent, dialog, tag))
+        if wanted:
             # The first to answer is the callee. "[...] the UAC core considers the other early dialogs terminated".
-            self.dialog = dialog
-            self._early.clear()
+            self._branch = branch
+            self._branches.clear()
             self._enter(SessionState.CONFIRMED)
+            self._timer.accepted(response, now=now)
+            branch.renegotiation.learn(response)
+            branch.renegotiation.pending = FirstOffer.THEIRS if is_offer else FirstOffer.NONE
+            self._accepted = sent if is_offer else None
             headers = tuple(response.headers)
-            self._outbox.put(events.CallAccepted(self.call, tag, readable_description(response), headers))
+            self._wire.put(events.CallAccepted(self.call, tag, description, headers, is_offer))
         elif self.state is SessionState.CANCELING:
             # The answer has crossed our CANCEL (RFC 3261 section 9.1): there is a call, and nobody wants it.
-            self.dialog = dialog
+            self._branch = branch
             self._enter(SessionState.LEAVING)
             self._send_bye(dialog, (), now)
         else:
             # "If, after acknowledging any 2xx response to an INVITE, the UAC does not want to continue with that
             # dialog, then the UAC MUST terminate the dialog by sending a BYE request".
-            self._outbox.put(self._sent.in_dialog(Purpose.SURPLUS_BYE, dialog, "BYE", ()))
+            self._wire.request(Purpose.SURPLUS_BYE, dialog, "BYE")
 
-    # Later offers
+    # Later requests
 
     def _on_reoffer_response(self, sent: Sent, response: Response, now: float) -> None:
-        status, tag = response.status, response.to.tag or ""
-        if 200 <= status < 300:
-            if tag in sent.acks:
-                self._outbox.put(sent.acks[tag])
-                return
-            assert sent.dialog is not None
-            if tag != (sent.dialog.remote.tag or ""):
-                return
-            sent.dialog.refresh_target(response)
-            self._outbox.put(self._sent.acknowledge(sent, sent.dialog, tag))
-        self._reoffer.response(status, readable_description(response), now=now)
-        self._drain_reoffer(now)
-        self._check_dialog(status, "remote", now)
-
-    def _on_reinvite(self, dialog: Dialog, transaction: TransactionId, request: Request, now: float) -> None:
-        if self.state is not SessionState.CONFIRMED:
-            # The offer of the first INVITE is open until its ACK is there, or its 2xx.
-            self._respond(transaction, request, 491)
+        branch = self._branch
+        if branch is None or sent.dialog is not branch.dialog:
             return
-        try:
-            description = description_of(request)
-        except ParseError as error:
-            self._respond(transaction, request, error.status, content_headers(error.status))
+        if 200 <= response.status < 300 and (response.to.tag or "") != branch.dialog.id.remote_tag:
             return
-        dialog.refresh_target(request)
-        self._reoffer.request(transaction, request, description, now=now)
-        self._drain_reoffer(now)
+        branch.renegotiation.response(sent, response, now=now)
+        self._settle(now)
+        self._check_dialog(response.status, "remote", now)
 
-    def _drain_reoffer(self, now: float) -> None:
-        for output in self._reoffer.outputs():
-            match output:
-                case SendOffer():
-                    assert self.dialog is not None
-                    headers = (*self._identity.capabilities(), *description_headers(output.body))
-                    self._outbox.put(self._sent.in_dialog(Purpose.REOFFER, self.dialog, "INVITE", headers, output.body))
-                case Respond(status=200):
-                    self._accept(output.transaction, output.request, output.body or b"", now)
-                case Respond():
-                    self._respond(output.transaction, output.request, output.status, output.headers)
-                case events.ReofferReceived() | events.ReofferAnswered() | events.ReofferRejected():
-                    self._outbox.put(output)
-                case _:
-                    assert_never(output)
+    def _on_request(self, dialog: Dialog, transaction: TransactionId, request: Request, now: float) -> None:
+        """A request of the peer that is in order, and no BYE."""
+        confirmed = self.state is SessionState.CONFIRMED
+        match request.method:
+            case "INVITE" | "UPDATE":
+                branch = self._branch_of(request)
+                assert branch is not None
+                branch.renegotiation.request(transaction, request, confirmed=confirmed, now=now)
+            case "PRACK":
+                if self._invitation is None or self._branch is None:
+                    self._wire.respond(transaction, request, 481)
+                    return
+                self._invitation.acknowledge(self._branch.renegotiation, transaction, request, now=now)
+                body = self._invitation.release()
+                if body is not None and self.state is SessionState.RINGING:
+                    self._accept(body, now)
+            case "INFO" | "MESSAGE":
+                self._on_content(transaction, request)
+            case "REFER" if confirmed or self.state is SessionState.ANSWERED:
+                self._referrals.request(transaction, request, dialog)
+            case "NOTIFY":
+                self._referrals.notify(transaction, request, now=now)
+            case "OPTIONS":
+                self._wire.respond(transaction, request, 200, self._identity.options())
+            case "SUBSCRIBE":
+                # RFC 6665 section 4.2.1: "If the event package is not understood, the notifier MUST return a 489".
+                self._wire.respond(transaction, request, 489, (("Allow-Events", "refer"),))
+            case _:
+                self._wire.respond(transaction, request, 481)
 
-    # Answers of ours, until they are acknowledged
+    def _on_content(self, transaction: TransactionId, request: Request) -> None:
+        media_type = request.content_type
+        if media_type is None and request.body:
+            self._wire.respond(transaction, request, 415, content_headers(415))
+            return
+        self._wire.respond(transaction, request, 200)
+        essence = media_type.essence if media_type is not None else ""
+        if request.method == "INFO":
+            self._wire.put(events.InfoReceived(self.call, essence, request.body))
+        else:
+            self._wire.put(events.MessageReceived(self.call, request.from_, essence, request.body))
 
-    def _accept(self, transaction: TransactionId, request: Request, body: bytes, now: float) -> None:
-        headers = (*self._identity.capabilities(), *description_headers(body))
-        response = request.response(200, to_tag=self.local_tag, headers=headers, body=body)
-        self._answers.send(request.cseq.number, transaction, response, now=now)
-        self._drain_answers(now)
+    # The callee's answer
 
-    def _drain_answers(self, now: float) -> None:
-        for output in self._answers.outputs():
-            match output:
-                case SendResponse():
-                    self._outbox.put(output)
-                case NotAcknowledged():
-                    self._on_no_ack(now)
-                case _:
-                    assert_never(output)
+    def _accept(self, body: bytes, now: float) -> None:
+        assert self._invitation is not None
+        assert self._branch is not None
+        if self._invitation.accept(self._branch.renegotiation, self._timer, self._answers, body, now=now):
+            self._timers.clear()
+            self._enter(SessionState.ANSWERED)
+        self._settle(now)
 
     def _on_no_ack(self, now: float) -> None:
         if self.state in (SessionState.ANSWERED, SessionState.CONFIRMED):
@@ -473,13 +639,13 @@ class InviteSession:
     # Ends
 
     def _on_bye(self, dialog: Dialog, transaction: TransactionId, request: Request, now: float) -> None:
-        self._respond(transaction, request, 200)
+        self._wire.respond(transaction, request, 200)
         reason = readable_reason(request)
         match self.state:
             case SessionState.PROCEEDING:
                 # A callee may not end an early dialog: she has answered, each 2xx was lost, and she has given up.
-                self._early.pop(dialog.id.remote_tag, None)
-                if not self._early:
+                self._branches.take(dialog.id.remote_tag)
+                if not self._branches:
                     self._give_up_invite(CallEnd(EndKind.HUNG_UP, "remote", 200, "Terminated", reason))
             case SessionState.RINGING:
                 # RFC 3261 section 15.1.2: "The UAS MUST still respond to any pending requests received for that
@@ -493,15 +659,6 @@ class InviteSession:
             case _:
                 pass
 
-    def _on_info(self, transaction: TransactionId, request: Request) -> None:
-        media_type = request.content_type
-        if media_type is None and request.body:
-            self._respond(transaction, request, 415, content_headers(415))
-            return
-        self._respond(transaction, request, 200)
-        essence = media_type.essence if media_type is not None else ""
-        self._outbox.put(events.InfoReceived(self.call, essence, request.body))
-
     def _check_dialog(self, status: int, by: Literal["remote", "system"], now: float) -> None:
         # RFC 3261 section 12.2.1.2: "If the response for a request within a dialog is a 481 [...] or a 408 [...], the
         # UAC SHOULD terminate the dialog. A UAC SHOULD also terminate a dialog if no response at all is received".
@@ -514,30 +671,33 @@ class InviteSession:
         # RFC 3261 section 15: "the callee's UA MUST NOT send a BYE on a confirmed dialog until it has received an ACK
         # for its 2xx response or until the server transaction times out."
         waits = self.state is SessionState.ANSWERED and not acknowledged
+        if self._accepted is not None and self._branch is not None:
+            # Nobody has answered the offer in the 2xx. There is no BYE before the ACK.
+            sent, self._accepted = self._accepted, None
+            self._wire.put(self._sent.acknowledge(sent, self._branch.dialog, self._branch.dialog.id.remote_tag))
         self._enter(SessionState.LEAVING)
-        self._reoffer.abandon()
-        self._drain_reoffer(now)
-        self._outbox.put(events.CallEnded(self.call, end))
+        self._end_parts(now)
+        self._wire.put(events.CallEnded(self.call, end))
         if not waits:
             assert self.dialog is not None
             self._send_bye(self.dialog, headers, now)
 
     def _give_up_invite(self, end: CallEnd, headers: HeaderRows = ()) -> None:
-        self._early.clear()
+        self._branches.clear()
         self._enter(SessionState.CANCELING)
-        self._outbox.put(CancelRequest(self._invite_key, headers))
-        self._outbox.put(events.CallEnded(self.call, end))
+        self._wire.put(CancelRequest(self._invite_key, headers))
+        self._wire.put(events.CallEnded(self.call, end))
 
     def _send_bye(self, dialog: Dialog, headers: HeaderRows, now: float) -> None:
         self._answers.clear()
         if self._identity.hop is None:
             if not self._bye_is_due:
                 self._bye_is_due = True
-                self._timers.arm(SessionTimer.GIVE_UP, now + self._timing.timeout)
+                self._timers.arm(SessionStateTimer.GIVE_UP, now + self._timing.timeout)
             return
         self._bye_is_due = False
-        self._timers.cancel(SessionTimer.GIVE_UP)
-        self._outbox.put(self._sent.in_dialog(Purpose.BYE, dialog, "BYE", headers))
+        self._timers.cancel(SessionStateTimer.GIVE_UP)
+        self._wire.request(Purpose.BYE, dialog, "BYE", headers)
 
     def _terminate(self, now: float, end: CallEnd | None = None) -> None:
         """The last state. `end` is said unless one has been said."""
@@ -547,16 +707,29 @@ class InviteSession:
         self._enter(SessionState.TERMINATED)
         self._timers.clear()
         self._answers.clear()
-        self._early.clear()
+        self._branches.clear()
+        if self._invitation is not None:
+            self._invitation.provisionals.stop()
         self._bye_is_due = False
-        self._reoffer.abandon()
-        self._drain_reoffer(now)
+        self._accepted = None
+        self._end_parts(now)
         if self.dialog is not None:
             self.dialog.terminate()
         if end is not None and not said:
-            self._outbox.put(events.CallEnded(self.call, end))
+            self._wire.put(events.CallEnded(self.call, end))
+
+    def _end_parts(self, now: float) -> None:
+        self._timer.stop()
+        self._referrals.end()
+        if self._branch is not None:
+            self._branch.renegotiation.abandon(now=now)
 
     # Small helpers
+
+    def _make_branch(self, dialog: Dialog) -> Branch:
+        renegotiation = Renegotiation(self._context, self._wire, dialog, self._role, self._answers, self._timer)
+        renegotiation.pending = FirstOffer.OURS if self._role == "caller" and self._offered else FirstOffer.NONE
+        return Branch(dialog, renegotiation)
 
     def _answer_challenge(self, sent: Sent, response: Response) -> bool:
         """Sends a request again. False where it has no answer to its challenge, or is not wanted any more."""
@@ -566,28 +739,27 @@ class InviteSession:
         again = self._sent.again(sent, response)
         if again is None:
             return False
-        self._outbox.put(again)
         if first:
-            self._invite_key = again.key
-            self._early.clear()  # they went with the refused INVITE
-            if self.state is not SessionState.CALLING:
-                self._enter(SessionState.CALLING)
+            self._call_again(again.key)
+            return True
+        if sent.purpose is Purpose.REFER:
+            self._referrals.repeated(sent.request.cseq.number, again.request.cseq.number)
+        self._wire.put(again)
         return True
 
-    def _dialog_of(self, request: Request) -> Dialog | None:
+    def _branch_of(self, request: Request) -> Branch | None:
         tag = request.from_.tag or ""
-        if self.dialog is not None and (self.dialog.remote.tag or "") == tag:
-            return self.dialog
-        return self._early.get(tag)
+        if self._branch is not None and self._branch.dialog.id.remote_tag == tag:
+            return self._branch
+        return self._branches.get(tag)
 
-    def _respond(self, transaction: TransactionId, request: Request, status: int, headers: HeaderRows = ()) -> None:
-        response = request.response(status, to_tag=self.local_tag, headers=headers)
-        self._outbox.put(SendResponse(transaction, response))
+    @property
+    def _invite_transaction(self) -> TransactionId | None:
+        return self._invitation.transaction if self._invitation is not None else None
 
     def _respond_to_invite(self, status: int, headers: HeaderRows = ()) -> None:
-        assert self._invite is not None
-        assert self._invite_transaction is not None
-        self._respond(self._invite_transaction, self._invite, status, headers)
+        assert self._invitation is not None
+        self._invitation.respond(status, headers)
 
     def _demand(self, what: str, state: SessionState) -> None:
         if self.state is not state:

@@ -95,14 +95,18 @@ class Reoffer:
         self._glares = 0
         self._received: Request | None = None
         self._offer_is_ours = False
+        self._quiet = False
         self._queued = False  # an offer of ours waits for the ACK of the peer's
         self._outbox: Outbox[ReofferOutput] = Outbox()
         self._timers: TimerSet[RetryTimer] = TimerSet()
 
     # Ours
 
-    def offer(self, body: bytes, *, now: float) -> None:
+    def offer(self, body: bytes, *, quiet: bool = False, now: float) -> None:
         """Sends a new offer, as soon as an answer of ours is acknowledged. Gives ReofferAnswered or ReofferRejected.
+
+        Args:
+            quiet: nobody is to be told what comes of it.
 
         Raises:
             LocalProtocolError: another offer is open.
@@ -114,6 +118,7 @@ class Reoffer:
             raise LocalProtocolError(f"cannot offer again in call {self._call}: one is {self.state.value}; wait for it")
         self._body = body
         self._glares = 0
+        self._quiet = quiet
         if answered:
             self._queued = True  # the peer's exchange is over but for its ACK
         else:
@@ -130,14 +135,14 @@ class Reoffer:
             return
         self.state = ReofferState.IDLE
         if 200 <= status < 300:
-            self._outbox.put(ReofferAnswered(self._call, description))
+            self._tell(ReofferAnswered(self._call, description))
         else:
-            self._outbox.put(ReofferRejected(self._call, status, cause_of(status)))
+            self._tell(ReofferRejected(self._call, status, cause_of(status)))
 
     # The peer's
 
     def request(self, transaction: TransactionId, request: Request, description: bytes | None, *, now: float) -> None:
-        """A re-INVITE has come."""
+        """A re-INVITE has come, or an UPDATE with an offer."""
         match self.state:
             case ReofferState.OFFERED:
                 # RFC 3261 section 14.2: "A UAS that receives an INVITE on a dialog while an INVITE it had sent on
@@ -160,10 +165,10 @@ class Reoffer:
             case ReofferState.WAITING:
                 # The peer was first. Its offer overtakes ours, which may be worth nothing after it.
                 self._timers.clear()
-                self._outbox.put(ReofferRejected(self._call, 491, cause_of(491), overtaken=True))
+                self._tell(ReofferRejected(self._call, 491, cause_of(491), overtaken=True))
             case ReofferState.ANSWERED if self._queued:
                 self._queued = False
-                self._outbox.put(ReofferRejected(self._call, 491, cause_of(491), overtaken=True))
+                self._tell(ReofferRejected(self._call, 491, cause_of(491), overtaken=True))
             case ReofferState.IDLE | ReofferState.ANSWERED:
                 pass
             case _:
@@ -177,8 +182,11 @@ class Reoffer:
     def answer(self, body: bytes, *, now: float) -> None:
         """Answers the peer's offer. Nothing is sent where the peer has withdrawn it meanwhile."""
         if self.state is ReofferState.RECEIVED:
+            assert self._received is not None
+            # Only the answer to an INVITE is acknowledged.
+            over = self._received.method != "INVITE"
             self._respond(200, body)
-            self.state = ReofferState.ANSWERED
+            self.state = ReofferState.IDLE if over else ReofferState.ANSWERED
 
     def reject(self, status: int, *, now: float) -> None:
         """Refuses the peer's offer. Nothing is sent where the peer has withdrawn it meanwhile.
@@ -230,6 +238,11 @@ class Reoffer:
 
     def outputs(self) -> Iterator[ReofferOutput]:
         return self._outbox.drain()
+
+    def _tell(self, outcome: ReofferAnswered | ReofferRejected) -> None:
+        """What has become of our offer."""
+        if not self._quiet:
+            self._outbox.put(outcome)
 
     def _send_offer(self) -> None:
         self.state = ReofferState.OFFERED

@@ -1,11 +1,13 @@
 """What a user agent refuses before anybody looks at a request (RFC 3261 section 8.2), as pure functions."""
 
+from collections.abc import Collection
+
 from sansio_sip.errors import ParseError
 
 from .body import ACCEPTED_TYPES
 from .call_events import HeaderRows
 from .headers import NameAddress, Reason
-from .identity import ALLOWED_METHODS, SUPPORTED
+from .identity import ALLOWED_METHODS, KNOWN_METHODS
 from .message import Headers, Message, Request, Response
 from .status import reason_phrase
 from .uri import SipUri
@@ -33,8 +35,11 @@ def check_headers(message: Message) -> None:
     _ = (message.require, message.supported, message.allow)
 
 
-def refuse(request: Request) -> Refusal | None:
-    """Why a request is not to be processed; None where it is. The checks stand in the order of the RFC."""
+def refuse(request: Request, supported: Collection[str]) -> Refusal | None:
+    """Why a request is not to be processed; None where it is. The checks stand in the order of the RFC.
+
+    `supported`: the option tags that we know.
+    """
     if request.method == "ACK":
         return None
     try:
@@ -42,10 +47,11 @@ def refuse(request: Request) -> Refusal | None:
     except ParseError as error:
         return error.status or 400, ()
     # Section 8.2.1: "If the UAS recognizes but does not support the method of a request, it MUST generate a 405
-    # (Method Not Allowed) response. [...] The UAS MUST also add an Allow header field to the 405". NOTIFY gets 481
-    # (RFC 6665 section 4.1.3), further on.
-    if request.method not in ALLOWED_METHODS and request.method != "NOTIFY":
-        return 405, (("Allow", ", ".join(ALLOWED_METHODS)),)
+    # (Method Not Allowed) response. [...] The UAS MUST also add an Allow header field to the 405". Section 21.5.2: "501
+    # [...] is the appropriate response when a UAS does not recognize the request method".
+    if request.method not in ALLOWED_METHODS:
+        status = 405 if request.method in KNOWN_METHODS else 501
+        return status, (("Allow", ", ".join(ALLOWED_METHODS)),)
     # Section 8.2.2.1: "If the Request-URI uses a scheme not supported by the UAS, it SHOULD reject the request with a
     # 416 (Unsupported URI Scheme) response." Whose name stands in it is no reason to refuse: what reaches this
     # device was routed to it, and a trunk puts the number that was dialled there.
@@ -56,7 +62,7 @@ def refuse(request: Request) -> Refusal | None:
     # and list in it those options it does not understand". "Note that Require and Proxy-Require MUST NOT be used in
     # a SIP CANCEL request, or in an ACK request [...]. These header fields MUST be ignored if they are present".
     if request.method != "CANCEL":
-        unknown = [option for option in request.require if option.lower() not in SUPPORTED]
+        unknown = [option for option in request.require if option.lower() not in supported]
         if unknown:
             return 420, (("Unsupported", ", ".join(unknown)),)
     return None

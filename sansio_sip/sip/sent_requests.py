@@ -6,11 +6,13 @@ from enum import Enum
 from sansio_sip.context import Context
 
 from .authorization import Answered, Authenticator
+from .body import description_headers
 from .call_events import HeaderRows
 from .dialog import Dialog
 from .headers import CSeq
 from .message import Request, Response
 from .transaction_user import SendAck, SendRequest
+from .uri import SipUri
 
 __all__ = ["Purpose", "Sent", "SentRequests"]
 
@@ -23,6 +25,11 @@ class Purpose(Enum):
     BYE = "BYE"
     SURPLUS_BYE = "BYE to a branch that answered too late"
     INFO = "INFO"
+    MESSAGE = "MESSAGE"
+    NOTIFY = "NOTIFY"
+    PRACK = "PRACK"
+    REFER = "REFER"
+    UPDATE = "UPDATE"
 
 
 @dataclass(slots=True)
@@ -61,6 +68,10 @@ class SentRequests:
     def get(self, key: int) -> Sent | None:
         return self._rows.get(key)
 
+    def sending(self, key: int) -> SendRequest:
+        """What to put on the wire for a request that was made here."""
+        return SendRequest(key, self._rows[key].request)
+
     def forget(self, key: int) -> None:
         self._rows.pop(key, None)
 
@@ -92,22 +103,41 @@ class SentRequests:
             return None
         # RFC 3261 section 22.2: "it MUST increment the CSeq header field value as it would normally when sending an
         # updated request."
-        if sent.dialog is not None:
-            request = sent.dialog.again(request)
-        else:
-            request.headers.set("CSeq", str(CSeq(sent.request.cseq.number + 1, request.method)))
-        return self._add(Sent(sent.purpose, request, sent.dialog, sent.answered))
+        return self._add_again(sent, request)
 
-    def acknowledge(self, sent: Sent, dialog: Dialog, tag: str) -> SendAck:
-        """The ACK to a 2xx: the same again for each copy of it."""
+    def repeat(self, sent: Sent, headers: HeaderRows) -> SendRequest:
+        """The request once more, with these rows in place of those of the same names."""
+        request = sent.request.copy()
+        for name, value in headers:
+            request.headers.set(name, value)
+        return self._add_again(sent, request)
+
+    def redirect(self, sent: Sent, uri: SipUri) -> SendRequest:
+        """The INVITE once more, to somebody else (RFC 3261 section 8.1.3.4): "It is RECOMMENDED that the UAC reuse the
+        same To, From, and Call-ID used in the original redirected request". Credentials were for the first one."""
+        request = sent.request.copy()
+        request.uri = uri
+        request.headers.remove("Authorization")
+        return self._add_again(sent, request)
+
+    def acknowledge(self, sent: Sent, dialog: Dialog, tag: str, body: bytes = b"") -> SendAck:
+        """The ACK to a 2xx, with our answer where the 2xx made the offer: the same again for each copy of it."""
         ack = sent.acks.get(tag)
         if ack is None:
             # RFC 3261 section 13.2.2.4: "The ACK MUST contain the same credentials as the INVITE."
             names = ("authorization", "proxy-authorization")
             credentials = tuple(row for row in sent.request.headers if row[0].lower() in names)
-            request = dialog.ack(sent.request.cseq.number, credentials)
+            headers = (*credentials, *description_headers(body))
+            request = dialog.ack(sent.request.cseq.number, headers, body)
             ack = sent.acks[tag] = SendAck(request, self._context.entropy.branch())
         return ack
+
+    def _add_again(self, sent: Sent, request: Request) -> SendRequest:
+        if sent.dialog is not None:
+            request = sent.dialog.again(request)
+        else:
+            request.headers.set("CSeq", str(CSeq(sent.request.cseq.number + 1, request.method)))
+        return self._add(Sent(sent.purpose, request, sent.dialog, sent.answered))
 
     def _add(self, sent: Sent) -> SendRequest:
         self._serial += 1

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 
-__all__ = ["ENDED_STATES", "MAX_BRANCHES", "PROGRESS_INTERVAL", "TRANSITIONS", "SessionState", "SessionTimer"]
+__all__ = ["ENDED_STATES", "MAX_BRANCHES", "PROGRESS_INTERVAL", "TRANSITIONS", "SessionState", "SessionStateTimer"]
 
 MAX_BRANCHES = 16
 """Early dialogs of one call, and callees that answer it. A forking proxy has a branch for each device of a person;
@@ -63,7 +63,7 @@ ENDED_STATES = frozenset({_S.CANCELING, _S.LEAVING, _S.TERMINATED})
 """Those in which `CallEnded` has been said."""
 
 
-class SessionTimer(Enum):
+class SessionStateTimer(Enum):
     EXPIRES = "the INVITE is worth no more"
     GIVE_UP = "no flow to say BYE on"
     PROGRESS = "a provisional response is sent again"

@@ -11,15 +11,15 @@ With a server, everything takes the flow to it. Without one (UDP, peer to peer),
 in the URI that it is for, and in a dialog, if that is a name, to where the peer's last message came from.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias, assert_never
+from enum import Enum
+from typing import Final, TypeAlias, TypeVar, assert_never
 
 from sansio_sip.context import Context
 from sansio_sip.effects import Address
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
-from sansio_sip.timers import Deadlines
 
 from .authorization import Authenticator
 from .body import description_of
@@ -31,22 +31,33 @@ from .call_events import (
     CallEvent,
     CallId,
     CallProgress,
+    CallRedirected,
+    DescriptionChanged,
     EndKind,
     HeaderRows,
     IncomingCall,
     InfoReceived,
+    MessageReceived,
+    ReferProgress,
+    ReferReceived,
     ReofferAnswered,
     ReofferReceived,
     ReofferRejected,
 )
-from .dialog import is_readable
-from .headers import Reason
+from .dialog import Dialog, is_readable
+from .headers import NameAddress, Reason
 from .identity import AccountConfig, Identity
 from .invite_session import InviteSession
 from .message import Headers, Message, Request, Response
 from .path import stamp, way
+from .policy import CallPolicy, Consent
 from .registration import Registered, Registration, RegistrationFailed, Unregistered
 from .screening import content_headers, refusal_of_malformed, refuse
+from .sent_requests import Purpose
+from .session_headers import Replaces
+from .session_state import SessionState
+from .session_timer import SessionTimer
+from .sessions import Sessions
 from .transaction_user import CancelRequest, SendAck, SendRequest, SendResponse
 from .transactions.layer import TransactionLayer
 from .transactions.outputs import (
@@ -71,15 +82,23 @@ __all__ = [
     "CallEnd",
     "CallEnded",
     "CallId",
+    "CallPolicy",
     "CallProgress",
+    "CallRedirected",
+    "Consent",
+    "DescriptionChanged",
     "EndKind",
     "IncomingCall",
     "InfoReceived",
+    "MessageReceived",
+    "ReferProgress",
+    "ReferReceived",
     "Registered",
     "RegistrationFailed",
     "ReofferAnswered",
     "ReofferReceived",
     "ReofferRejected",
+    "Replaces",
     "SendMessage",
     "Unregistered",
     "UserAgent",
@@ -107,8 +126,17 @@ class UserAgentCounters:
 
 UserAgentOutput: TypeAlias = SendMessage | Registered | RegistrationFailed | Unregistered | CallEvent
 
-_REGISTRATION: Final = "registration"
-_Owner: TypeAlias = tuple[CallId | Literal["registration"], int]
+T = TypeVar("T")
+
+
+class _Part(Enum):
+    """Who is no call."""
+
+    REGISTRATION = "registration"
+
+
+_REGISTRATION: Final = _Part.REGISTRATION
+_Owner: TypeAlias = tuple[CallId | _Part, int]
 _MergeKey: TypeAlias = tuple[str, str, int, str]
 
 
@@ -120,16 +148,13 @@ class UserAgent:
         self._config = config
         self._timing = timing
         self._outbox: Outbox[UserAgentOutput] = Outbox()
-        self._deadlines: Deadlines[CallId] = Deadlines()
         self._identity = Identity(context, config)
         self._authenticator = Authenticator(
             context, config.username or config.address.user or "", config.password, identity=self._identity
         )
         self._layer = TransactionLayer(context, timing=timing)
         self._registration = Registration(context, self._identity, self._authenticator)
-        self._sessions: dict[CallId, InviteSession] = {}
-        self._by_tag: dict[tuple[str, str], CallId] = {}  # by Call-ID and our tag
-        self._peers: dict[CallId, Hop] = {}  # where the peer's last message came from
+        self._sessions = Sessions(context, self._identity, self._authenticator, timing)
         self._clients: dict[TransactionId, _Owner] = {}
         self._sent: dict[_Owner, TransactionId] = {}
         self._servers: dict[TransactionId, CallId] = {}  # INVITEs that sessions have to answer
@@ -140,7 +165,7 @@ class UserAgent:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way that should be seen to its end before the flow is closed."""
-        return self._registration.is_idle and all(session.is_over for session in self._sessions.values())
+        return self._registration.is_idle and all(session.is_over for session in self._sessions)
 
     # Commands: registration
 
@@ -157,7 +182,7 @@ class UserAgent:
     # Commands: calls
 
     def invite(self, uri: SipUri, body: bytes, *, headers: HeaderRows = (), now: float) -> CallId:
-        """Calls `uri` with an offer. Gives CallProgress, CallAccepted, CallEnded.
+        """Calls `uri` with an offer, or without one. Gives CallProgress, CallAccepted, CallEnded.
 
         Nothing bounds the time that the callee may let it ring: `hangup`.
 
@@ -173,7 +198,7 @@ class UserAgent:
         except ValueError as error:
             raise LocalProtocolError(f"cannot call: {error}; give one-line headers") from None
         call_id = self._context.entropy.call_id()
-        session = self._add_session(call_id, "caller")
+        session = self._sessions.add(call_id, "caller")
         session.place(replace(uri, headers=()), body, headers, now=now)
         self._settle(session, now)
         return session.call
@@ -184,9 +209,15 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call, or it does not wait for our answer.
         """
-        session = self._session(call, "ring")
-        session.ring(now=now)
-        self._settle(session, now)
+        self._do(call, "ring", lambda session: session.ring(now=now), now)
+
+    def progress(self, call: CallId, body: bytes, *, now: float) -> None:
+        """Sends 183 with our answer, or our offer where the caller made none: early media.
+
+        Raises:
+            LocalProtocolError: no such call, or it does not wait for our answer.
+        """
+        self._do(call, "send early media", lambda session: session.ring(183, body, now=now), now)
 
     def answer(self, call: CallId, body: bytes, *, now: float) -> None:
         """Accepts a call with an answer, or an offer where the caller made none. Gives CallConfirmed.
@@ -194,9 +225,15 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call, or it does not wait for our answer.
         """
-        session = self._session(call, "answer")
-        session.answer(body, now=now)
-        self._settle(session, now)
+        self._do(call, "answer", lambda session: session.answer(body, now=now), now)
+
+    def answer_offer(self, call: CallId, branch: str, body: bytes, *, now: float) -> None:
+        """Answers the offer that a response to an INVITE without one has made (`is_offer`).
+
+        Raises:
+            LocalProtocolError: no such call, or no offer waits there.
+        """
+        self._do(call, "answer an offer", lambda session: session.answer_offer(branch, body, now=now), now)
 
     def reject(self, call: CallId, status: int = 486, *, now: float) -> None:
         """Refuses a call. Gives CallEnded.
@@ -204,9 +241,16 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call, it does not wait for our answer, or `status` refuses nothing.
         """
-        session = self._session(call, "reject")
-        session.reject(status, now=now)
-        self._settle(session, now)
+        self._do(call, "reject", lambda session: session.reject(status, now=now), now)
+
+    def redirect(self, call: CallId, target: SipUri, *, now: float) -> None:
+        """Sends the caller elsewhere (302). Gives CallEnded.
+
+        Raises:
+            LocalProtocolError: no such call, or it does not wait for our answer.
+        """
+        headers = (("Contact", str(NameAddress(target))),)
+        self._do(call, "redirect", lambda session: session.reject(302, headers=headers, now=now), now)
 
     def hangup(self, call: CallId, *, reason: Reason | None = None, now: float) -> None:
         """Ends a call by CANCEL, 480 or BYE, with a Reason header where one is given. Gives CallEnded at once.
@@ -214,9 +258,7 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call.
         """
-        session = self._session(call, "hang up")
-        session.hangup(reason, now=now)
-        self._settle(session, now)
+        self._do(call, "hang up", lambda session: session.hangup(reason, now=now), now)
 
     def reoffer(self, call: CallId, body: bytes, *, now: float) -> None:
         """Makes a new offer in a call (re-INVITE). Gives ReofferAnswered or ReofferRejected.
@@ -224,9 +266,7 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call, it is not confirmed, or another offer is open.
         """
-        session = self._session(call, "offer again")
-        session.reoffer(body, now=now)
-        self._settle(session, now)
+        self._do(call, "offer again", lambda session: session.reoffer(body, now=now), now)
 
     def answer_reoffer(self, call: CallId, body: bytes, *, now: float) -> None:
         """Answers a re-INVITE. Nothing is sent where it was withdrawn meanwhile.
@@ -234,9 +274,7 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call.
         """
-        session = self._session(call, "answer an offer")
-        session.answer_reoffer(body, now=now)
-        self._settle(session, now)
+        self._do(call, "answer an offer", lambda session: session.answer_reoffer(body, now=now), now)
 
     def reject_reoffer(self, call: CallId, status: int = 488, *, now: float) -> None:
         """Refuses a re-INVITE; the call goes on as it was. Nothing is sent where it was withdrawn meanwhile.
@@ -244,9 +282,7 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call, or `status` refuses nothing.
         """
-        session = self._session(call, "refuse an offer")
-        session.reject_reoffer(status, now=now)
-        self._settle(session, now)
+        self._do(call, "refuse an offer", lambda session: session.reject_reoffer(status, now=now), now)
 
     def send_info(self, call: CallId, content_type: str, body: bytes, *, now: float) -> None:
         """Sends an INFO in a call.
@@ -254,9 +290,71 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call, or it is not confirmed.
         """
-        session = self._session(call, "send INFO")
-        session.send_info(content_type, body, now=now)
-        self._settle(session, now)
+        rows = (("Content-Type", content_type),)
+        self._do(call, "send INFO", lambda session: session.send(Purpose.INFO, rows, body, now=now), now)
+
+    def send_message(self, call: CallId, content_type: str, body: bytes, *, now: float) -> None:
+        """Sends a MESSAGE in a call.
+
+        Raises:
+            LocalProtocolError: no such call, or it is not confirmed.
+        """
+        rows = (("Content-Type", content_type),)
+        self._do(call, "send MESSAGE", lambda session: session.send(Purpose.MESSAGE, rows, body, now=now), now)
+
+    # Commands: transfer
+
+    def refer(self, call: CallId, target: SipUri, *, replaces: Replaces | None = None, now: float) -> int:
+        """Asks the peer of a call to call `target`. Gives ReferProgress with the number that is returned.
+
+        Args:
+            replaces: a call of ours in which she is to take our place (`as_replaced`); `target` is its other end then
+                (`peer_of`).
+
+        Raises:
+            LocalProtocolError: no such call, one is not confirmed, or too many transfers are under way.
+        """
+        rows: HeaderRows = ()
+        if replaces is not None:
+            rows = (("Replaces", str(replaces)),)
+        address = NameAddress(replace(target, headers=rows))
+        return self._do(call, "transfer", lambda session: session.refer(address, now=now), now)
+
+    def as_replaced(self, call: CallId) -> Replaces:
+        """What to say to the peer of a call to take our place in it.
+
+        Raises:
+            LocalProtocolError: no such call, or it is not confirmed.
+        """
+        return self._dialog(call).as_replaced_by_peer()
+
+    def peer_of(self, call: CallId) -> SipUri | None:
+        """Where the peer of a call can be reached by somebody else; None where that is no SIP URI.
+
+        Raises:
+            LocalProtocolError: no such call, or it has no peer yet.
+        """
+        return self._dialog(call).peer_uri(has_server=self._identity.has_server)
+
+    def accept_refer(self, call: CallId, refer: int, *, now: float) -> None:
+        """Says that the peer's wish is being followed (202); `report_refer` tells the rest.
+
+        Raises:
+            LocalProtocolError: no such call, or no REFER of that number waits.
+        """
+        self._do(call, "follow a REFER", lambda session: session.referrals.accept(refer), now)
+
+    def reject_refer(self, call: CallId, refer: int, status: int = 603, *, now: float) -> None:
+        """Raises LocalProtocolError: no such call, no REFER of that number waits, or `status` refuses nothing."""
+        self._do(call, "refuse a REFER", lambda session: session.referrals.reject(refer, status), now)
+
+    def report_refer(self, call: CallId, refer: int, status: int, *, now: float) -> None:
+        """Tells the peer how the call goes that she has asked for; a final status is the last.
+
+        Raises:
+            LocalProtocolError: no such call.
+        """
+        self._do(call, "report on a REFER", lambda session: session.referrals.progress(refer, status), now)
 
     # Inputs
 
@@ -268,7 +366,7 @@ class UserAgent:
         self._identity.flow_ready(hop)
         self._registration.flow_ready(now=now)
         self._settle_registration(now)
-        for session in list(self._sessions.values()):
+        for session in self._sessions:
             session.flow_ready(now=now)
             self._settle(session, now)
 
@@ -313,13 +411,12 @@ class UserAgent:
         self._drain_layer(now)
         self._registration.handle_timeout(now=now)
         self._settle_registration(now)
-        for call in self._deadlines.due(now):
-            session = self._sessions[call]
+        for session in self._sessions.due(now):
             session.handle_timeout(now=now)
             self._settle(session, now)
 
     def next_timeout(self) -> float | None:
-        deadlines = (self._layer.next_timeout(), self._registration.next_timeout(), self._deadlines.next())
+        deadlines = (self._layer.next_timeout(), self._registration.next_timeout(), self._sessions.next_timeout())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def poll_output(self) -> UserAgentOutput | None:
@@ -374,20 +471,14 @@ class UserAgent:
                     if transaction is not None:
                         self._layer.cancel(transaction, headers=output.headers, now=now)
                 case SendAck():
-                    hop = way(self._identity, output.request, self._peers.get(session.call))
+                    hop = way(self._identity, output.request, self._sessions.peers.get(session.call))
                     if hop is not None:
                         self._layer.send(stamp(self._identity, output.request, hop, output.branch), hop, now=now)
                 case SendResponse():
                     self._layer.respond(output.transaction, output.response, now=now)
                 case _:
                     self._outbox.put(output)  # a `CallEvent`
-        if session.may_be_forgotten:
-            self._sessions.pop(session.call, None)
-            self._by_tag.pop((session.call_id, session.local_tag), None)
-            self._peers.pop(session.call, None)
-            self._deadlines.remove(session.call)
-        else:
-            self._deadlines.update(session.call, session.next_timeout())
+        self._sessions.touched(session)
 
     def _drain_registration(self, now: float) -> None:
         for output in self._registration.outputs():
@@ -402,8 +493,8 @@ class UserAgent:
 
     def _send_request(self, owner: _Owner, request: Request, now: float) -> bool:
         """Begins a client transaction; False where there is no way to."""
-        call = None if owner[0] == _REGISTRATION else CallId(owner[0])
-        hop = way(self._identity, request, self._peers.get(call) if call is not None else None)
+        call = owner[0] if not isinstance(owner[0], _Part) else None
+        hop = way(self._identity, request, self._sessions.peers.get(call) if call is not None else None)
         if hop is None:
             return False
         stamped = stamp(self._identity, request, hop, self._context.entropy.branch())
@@ -422,14 +513,14 @@ class UserAgent:
         if owner is None:
             return
         name, key = owner
-        if name == _REGISTRATION:
+        if isinstance(name, _Part):
             self._registration.receive_response(key, output.response, now=now)
             self._drain_registration(now)
             return
-        session = self._sessions.get(CallId(name))
+        session = self._sessions.find(name)
         if session is None:
             return
-        self._peers[session.call] = output.hop
+        self._sessions.peers[session.call] = output.hop
         if is_readable(output.response):
             session.receive_response(key, output.response, now=now)
         elif output.response.status >= 200:
@@ -446,10 +537,10 @@ class UserAgent:
                 self._drain_session(session, now)
             return
         name, key = owner
-        if name == _REGISTRATION:
+        if isinstance(name, _Part):
             self._registration.request_failed(key, output.reason, now=now)
             self._drain_registration(now)
-        elif (session := self._sessions.get(CallId(name))) is not None:
+        elif (session := self._sessions.find(name)) is not None:
             session.request_failed(key, output.reason, now=now)
             self._drain_session(session, now)
 
@@ -463,16 +554,16 @@ class UserAgent:
             return
         self._sent.pop(owner, None)
         name, key = owner
-        session = self._sessions.get(CallId(name))
+        session = self._sessions.find(name) if not isinstance(name, _Part) else None
         if session is not None:
             session.transaction_ended(key)
             self._drain_session(session, now)
 
     def _on_request(self, output: RequestReceived, now: float) -> None:
         request, transaction = output.request, output.transaction
-        session = self._of_dialog(request)
+        session = self._sessions.of_dialog(request)
         if session is not None:
-            self._peers[session.call] = output.hop
+            self._sessions.peers[session.call] = output.hop
         if transaction is None:
             if session is not None:
                 session.receive_ack(request, now=now)
@@ -481,7 +572,7 @@ class UserAgent:
         if request.method == "CANCEL":
             self._on_cancel(transaction, request, now)
             return
-        refusal = refuse(request)
+        refusal = refuse(request, self._identity.supported)
         if refusal is not None:
             self._refuse(transaction, request, *refusal, now=now)
         elif request.to.tag is not None:
@@ -529,11 +620,37 @@ class UserAgent:
         if not is_readable(request):
             self._refuse(transaction, request, 400, now=now)
             return
-        session = self._add_session(request.call_id, "callee")
+        known = {option.lower() for option in (*request.supported, *request.require)}
+        if self._config.reliability == "required" and "100rel" not in known:
+            # RFC 3261 section 21.4.16.
+            self._refuse(transaction, request, 421, (("Require", "100rel"),), now=now)
+            return
+        too_small = SessionTimer(self._config.session_expires, self._config.min_se).refusal(request)
+        if too_small is not None:
+            self._refuse(transaction, request, 422, too_small, now=now)
+            return
+        replaced = self._replaced_by(request)
+        if isinstance(replaced, int):
+            self._refuse(transaction, request, replaced, now=now)
+            return
+        session = self._sessions.add(request.call_id, "callee")
         self._servers[transaction] = session.call
-        self._peers[session.call] = hop
-        session.receive(transaction, request, description, now=now)
+        self._sessions.peers[session.call] = hop
+        session.receive(transaction, request, description, replaces=replaced, now=now)
         self._drain_session(session, now)
+
+    def _replaced_by(self, request: Request) -> CallId | int | None:
+        """The call whose place an INVITE is to take, if any, or the status to refuse it with."""
+        try:
+            replaces = Replaces.of(request)
+        except ParseError as error:
+            return error.status or 400
+        if replaces is None:
+            return None
+        found = self._sessions.to_replace(replaces)
+        if isinstance(found, int):
+            return found
+        return 603 if self._config.policy.replaces is Consent.REFUSE else found.call
 
     def _on_cancel(self, transaction: TransactionId, request: Request, now: float) -> None:
         invite = self._layer.invite_of(transaction)
@@ -565,35 +682,19 @@ class UserAgent:
         tag = self._context.entropy.tag()
         self._layer.respond(transaction, request.response(status, to_tag=tag, headers=headers), now=now)
 
-    def _add_session(self, call_id: str, role: Literal["caller", "callee"]) -> InviteSession:
-        # A call to ourselves has one Call-ID at both of its ends.
-        number, call = 1, CallId(call_id)
-        while call in self._sessions:
-            number += 1
-            call = CallId(f"{call_id};{number}")
-        session = InviteSession(
-            self._context,
-            call,
-            self._identity,
-            self._authenticator,
-            call_id=call_id,
-            role=role,
-            timing=self._timing,
-        )
-        self._sessions[call] = session
-        self._by_tag[call_id, session.local_tag] = call
-        return session
+    def _dialog(self, call: CallId) -> Dialog:
+        session = self._sessions.get(call, "name its peer")
+        if session.state is not SessionState.CONFIRMED or session.dialog is None:
+            raise LocalProtocolError(f"cannot name the peer of call {call}: it is {session.state.value}, not confirmed")
+        return session.dialog
 
-    def _session(self, call: CallId, what: str) -> InviteSession:
-        session = self._sessions.get(call)
-        if session is None:
-            raise LocalProtocolError(f"cannot {what}: there is no call {call!r}; it has ended or never was")
-        return session
-
-    def _of_dialog(self, request: Request) -> InviteSession | None:
-        call = self._by_tag.get((request.call_id, request.to.tag or ""))
-        return self._sessions.get(call) if call is not None else None
+    def _do(self, call: CallId, what: str, act: Callable[[InviteSession], T], now: float) -> T:
+        """Gives a session a command."""
+        session = self._sessions.get(call, what)
+        result = act(session)
+        self._settle(session, now)
+        return result
 
     def _of_server(self, transaction: TransactionId) -> InviteSession | None:
         call = self._servers.get(transaction)
-        return self._sessions.get(call) if call is not None else None
+        return self._sessions.find(call) if call is not None else None

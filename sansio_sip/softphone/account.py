@@ -43,23 +43,14 @@ from sansio_sip.effects import (
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.signalling import Signalling, SignallingOutput, Unreachable
-from sansio_sip.sip.call_events import HeaderRows
+from sansio_sip.sip.call_events import CallEvent, HeaderRows
 from sansio_sip.sip.extra_headers import ExtraHeaders
 from sansio_sip.sip.parser import parse_message
 from sansio_sip.sip.transport import Hop
 from sansio_sip.sip.user_agent import (
     AccountConfig,
-    CallAccepted,
-    CallConfirmed,
-    CallEnded,
-    CallProgress,
-    IncomingCall,
-    InfoReceived,
     Registered,
     RegistrationFailed,
-    ReofferAnswered,
-    ReofferReceived,
-    ReofferRejected,
     SendMessage,
     Unregistered,
     UserAgent,
@@ -75,7 +66,7 @@ __all__ = [
     "Account",
     "AccountOutput",
     "AccountState",
-    "CallOutput",
+    "CallSaid",
     "Down",
     "LoggedIn",
     "LoggedOut",
@@ -155,18 +146,14 @@ class Down:
     retry_in: float | None
 
 
-CallOutput: TypeAlias = (
-    IncomingCall
-    | CallProgress
-    | CallAccepted
-    | CallConfirmed
-    | CallEnded
-    | InfoReceived
-    | ReofferReceived
-    | ReofferAnswered
-    | ReofferRejected
-)
-AccountOutput: TypeAlias = Effect | CallOutput | LoggedIn | LoginRefused | LoggedOut | Traced | Up | Down
+@dataclass(frozen=True, slots=True)
+class CallSaid:
+    """What the user agent says about a call."""
+
+    event: CallEvent
+
+
+AccountOutput: TypeAlias = Effect | CallSaid | LoggedIn | LoginRefused | LoggedOut | Traced | Up | Down
 
 
 class Account:
@@ -209,6 +196,9 @@ class Account:
                 gruu=options.gruu,
                 realms=options.realms,
                 digest_algorithms=options.digest_algorithms,
+                policy=options.policy,
+                reliability=options.reliability,
+                session_expires=options.session_expires,
                 retry=options.reregister,
             ),
         )
@@ -397,20 +387,8 @@ class Account:
                 self.registered = False
                 if self.state is AccountState.LOGGING_OUT:
                     self._logged_out()
-            case (
-                IncomingCall()
-                | CallProgress()
-                | CallAccepted()
-                | CallConfirmed()
-                | CallEnded()
-                | InfoReceived()
-                | ReofferReceived()
-                | ReofferAnswered()
-                | ReofferRejected()
-            ):
-                self._outbox.put(output)
             case _:
-                assert_never(output)
+                self._outbox.put(CallSaid(output))
 
     def _trace(self, what: str, hop: Hop, data: bytes) -> None:
         if self.traces:

@@ -14,7 +14,16 @@ from sansio_sip.sip.user_agent import CallEnd, CallId, EndKind
 from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid
 from .media_plane import SessionId
 
-__all__ = ["LOCAL_CODES", "Call", "checked_headers", "end_state", "identity", "target_uri", "visible_headers"]
+__all__ = [
+    "LOCAL_CODES",
+    "Call",
+    "Referral",
+    "checked_headers",
+    "end_state",
+    "identity",
+    "target_uri",
+    "visible_headers",
+]
 
 # Names of extra headers that a caller may add; everything else is the stack's own (reference: extraHeaders).
 EXTRA_HEADER_PREFIX = "x-ph-"
@@ -24,6 +33,26 @@ EXTRA_HEADER_PREFIX = "x-ph-"
 LOCAL_CODES: Mapping[str, int] = MappingProxyType(
     {"No Answer": 3000, "Canceled": 1000, "Rejected": 3020, "Terminated": 11001, "Ignored": 11002}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """A peer's wish that we call somebody (REFER).
+
+    Attributes:
+        call: in which it was said, under the number `refer`.
+        replaces, referred_by: header values that go into the INVITE.
+    """
+
+    call: CallUuid
+    refer: int
+    target: SipUri
+    replaces: str | None = None
+    referred_by: str | None = None
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        rows = (("Replaces", self.replaces), ("Referred-By", self.referred_by))
+        return tuple((name, value) for name, value in rows if value is not None)
 
 
 @dataclass(slots=True)
@@ -44,6 +73,9 @@ class Call:
         answering_offer: a later offer of the peer waits for our SDP. offered: what she has said last.
         answer_due: it asked for an offer of ours, whose answer comes in the ACK.
         answer_applied: the answer of a provisional response or of the 200 has been given to media.
+        transfers: REFERs of ours by number; an attended one names the other call.
+        asked: a wish of the peer that waits for our decision. referral: the wish by which this call was placed.
+        replaces: a call that ends when this one is answered.
         failure: a cause of our own, which stands before the one that SIP gives.
     """
 
@@ -70,6 +102,10 @@ class Call:
     answering_offer: bool = False
     offered: SessionDescription | None = None
     answer_due: bool = False
+    transfers: dict[int, CallUuid | None] = field(default_factory=dict)
+    asked: Referral | None = None
+    referral: Referral | None = None
+    replaces: CallUuid | None = None
     answer_applied: bool = False
     muted: bool = False
     ended: bool = False

@@ -21,6 +21,7 @@ from sansio_sip.dtmf.info import parse_info
 from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, SendDatagram
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.sdp.parser import parse_description
+from sansio_sip.sip.call_events import CallEvent
 from sansio_sip.sip.uri import SipUri, parse_uri
 from sansio_sip.sip.user_agent import (
     CallAccepted,
@@ -28,19 +29,26 @@ from sansio_sip.sip.user_agent import (
     CallEnd,
     CallEnded,
     CallProgress,
+    CallRedirected,
+    Consent,
+    DescriptionChanged,
     EndKind,
     IncomingCall,
     InfoReceived,
+    MessageReceived,
+    ReferProgress,
+    ReferReceived,
     ReofferAnswered,
     ReofferReceived,
     ReofferRejected,
 )
 
 from . import events, media_plane
-from .account import Account, CallOutput
-from .call import Call, checked_headers, identity, target_uri, visible_headers
+from .account import Account
+from .call import Call, Referral, checked_headers, identity, target_uri, visible_headers
 from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid, HangupInfo
 from .call_table import AccountTouched, CallControlOutput, CallTable, unless_over
+from .call_transfer import Transfers
 from .media_plane import MediaOptions, MediaPlane, MediaStatistics, Samples, SessionId
 from .renegotiation import Renegotiation
 
@@ -64,6 +72,7 @@ class CallControl:
         self._max_calls = max_calls
         self._calls = CallTable(accounts)
         self._renegotiation = Renegotiation(self._calls, media)
+        self._transfers = Transfers(self._calls)
         self._sessions = 0
         self.closing = False
         """Once true, calls that come in are refused."""
@@ -76,20 +85,31 @@ class CallControl:
         Raises:
             LocalProtocolError: no signalling flow, a bad target or header, or too many calls.
         """
+        uri = target_uri(target, account.options.uri().host, by_address=not account.servers)
+        return self._place(account, uri, checked_headers(extra_headers), None, now)
+
+    def _place(
+        self,
+        account: Account,
+        uri: SipUri,
+        extra_headers: Mapping[str, str],
+        referral: Referral | None,
+        now: float,
+    ) -> CallUuid:
         if account.hop is None:
             raise LocalProtocolError(
                 f"cannot call: account {account.id} has no signalling flow; log in or connect first"
             )
         if len(self._calls) >= self._max_calls:
             raise LocalProtocolError(f"cannot call: {len(self._calls)} calls are up; end one first")
-        uri = target_uri(target, account.options.uri().host, by_address=not account.servers)
         call = Call(
             uuid=CallUuid(self._context.entropy.uuid("call")),
             account=account.id,
             direction=CallDirection.OUTGOING,
             src=str(account.options.uri()),
             dest=str(uri),
-            extra_headers=checked_headers(extra_headers),
+            extra_headers=extra_headers,
+            referral=referral,
             started_at=now,
         )
         self._calls.add(call)
@@ -123,6 +143,17 @@ class CallControl:
             raise LocalProtocolError(f"cannot reject call {call}: its state is {row.state.value}; hang up instead")
         assert row.sip is not None
         self._calls.user_agent(row).reject(row.sip, status, now=now)
+        self._calls.touched(row)
+
+    def redirect(self, call: CallUuid, target: str, *, now: float) -> None:
+        """Sends a caller elsewhere. Raises LocalProtocolError unless it rings here, and for a bad target."""
+        row = self._calls.get(call)
+        account = self._calls.account(row)
+        uri = target_uri(target, account.options.uri().host, by_address=False)
+        if row.direction is not CallDirection.INCOMING or row.state not in (CallState.RINGING, CallState.IGNORED):
+            raise LocalProtocolError(f"cannot redirect call {call}: its state is {row.state.value}; it must ring here")
+        assert row.sip is not None
+        account.user_agent.redirect(row.sip, uri, now=now)
         self._calls.touched(row)
 
     def ignore(self, call: CallUuid, *, now: float) -> None:
@@ -185,12 +216,42 @@ class CallControl:
         """All calls that have not ended, oldest first."""
         return tuple(call.info for call in self._calls)
 
+    # Transfers
+
+    def transfer(self, call: CallUuid, target: str, *, now: float) -> None:
+        """Raises LocalProtocolError unless the call was answered, and for a bad target."""
+        self._transfers.start(self._calls.get(call), target, now=now)
+
+    def attended_transfer(self, call: CallUuid, other: CallUuid, *, now: float) -> None:
+        """Raises LocalProtocolError unless both were answered."""
+        self._transfers.start_attended(self._calls.get(call), self._calls.get(other), now=now)
+
+    def accept_transfer(self, call: CallUuid, *, now: float) -> CallUuid:
+        """Raises LocalProtocolError where nothing is asked for, or the new call cannot be placed."""
+        row = self._calls.get(call)
+        return self._follow(row, self._transfers.take(row), now)
+
+    def reject_transfer(self, call: CallUuid, status: int, *, now: float) -> None:
+        """Raises LocalProtocolError where nothing is asked for, or `status` refuses nothing."""
+        self._transfers.reject(self._calls.get(call), status, now=now)
+
+    def _follow(self, call: Call, referral: Referral, now: float) -> CallUuid:
+        """Places the call that the far end of another has asked for."""
+        account = self._calls.account(call)
+        return self._place(account, referral.target, {}, referral, now)
+
     # Inputs
 
-    def receive(self, account: Account, output: CallOutput, *, now: float) -> None:
+    def receive(self, account: Account, output: CallEvent, *, now: float) -> None:
         """What the user agent of an account says about a call."""
         if isinstance(output, IncomingCall):
             self._on_incoming(account, output, now)
+            return
+        if isinstance(output, MessageReceived):
+            within = self._calls.by_sip(account.id, output.call) if output.call is not None else None
+            uuid = within.uuid if within is not None else None
+            sender = identity(output.sender)
+            self._calls.put(events.MessageReceived(account.id, uuid, sender, output.content_type, output.body))
             return
         call = self._calls.by_sip(account.id, output.call)
         if call is None:
@@ -206,6 +267,16 @@ class CallControl:
                 self._end(call, output.end, now)
             case InfoReceived():
                 self._on_info(call, output)
+            case CallRedirected():
+                self._calls.put(events.CallRedirected(call.account, call.info, output.target))
+            case ReferReceived():
+                self._on_refer(call, output, now)
+            case ReferProgress():
+                for over in self._transfers.progress(call, output):
+                    self._hang_up(over, now)
+            case DescriptionChanged():
+                self._renegotiation.renew(call, now=now)
+                self._drain_media(now)
             case ReofferReceived():
                 self._renegotiation.received(call, output, now=now)
                 self._drain_media(now)
@@ -249,7 +320,8 @@ class CallControl:
     # What user agents say
 
     def _on_incoming(self, account: Account, output: IncomingCall, now: float) -> None:
-        busy = any(call.account == account.id for call in self._calls)
+        replaced = self._calls.by_sip(account.id, output.replaces) if output.replaces is not None else None
+        busy = replaced is None and any(call.account == account.id for call in self._calls)
         full = len(self._calls) >= self._max_calls
         if self.closing or full or (busy and not account.options.allow_multiple_incoming):
             with unless_over:
@@ -268,19 +340,28 @@ class CallControl:
             state=CallState.RINGING,
             extra_headers=visible_headers(output.headers),
             offer=output.description,
+            replaces=replaced.uuid if replaced is not None else None,
             stir_shaken_state=headers.get("x-plivo-stir-verification", "Not_applicable"),
             started_at=now,
         )
         self._calls.add(call)
+        if replaced is not None and account.options.policy.replaces is Consent.ALLOW:
+            # RFC 3891 section 3: "[...] the UA attempts to accept the new INVITE". Its user is on the phone already.
+            self._calls.put(events.CallReplaced(account.id, call.info, replaced.uuid))
+            self.answer(call.uuid, now=now)
+            return
         with unless_over:
             account.user_agent.ring(output.call, now=now)
         self._calls.touched(call)
-        self._calls.put(events.IncomingCall(account.id, call.info, call.src, output.caller.display_name or ""))
+        self._calls.put(
+            events.IncomingCall(account.id, call.info, call.src, output.caller.display_name or "", call.replaces)
+        )
 
     def _on_progress(self, call: Call, output: CallProgress, now: float) -> None:
         if call.state is CallState.INITIALIZED:
             call.state = CallState.RINGING
             self._calls.put(events.CallRemoteRinging(call.account, call.info))
+        self._transfers.ringing(call, output.status, now=now)
         if output.description is not None and not call.answer_applied:
             call.answer_applied = True
             self._apply(call, output.description, is_offer=False, now=now)
@@ -308,6 +389,19 @@ class CallControl:
         call.state = CallState.ANSWERED
         call.answered_at = now
         self._calls.put(events.CallAnswered(call.account, call.info))
+        self._transfers.answered(call, now=now)
+
+    def _on_refer(self, call: Call, output: ReferReceived, now: float) -> None:
+        referral = self._transfers.requested(call, output, now=now)
+        if referral is None:
+            return
+        try:
+            new_call = self._follow(call, referral, now)
+        except LocalProtocolError:  # no flow, or too many calls
+            call.asked = referral
+            self._transfers.reject(call, 503, now=now)
+            return
+        self._calls.put(self._transfers.event(call, referral, new_call))
 
     def _on_info(self, call: Call, output: InfoReceived) -> None:
         try:
@@ -368,11 +462,14 @@ class CallControl:
         if call.sip is not None:
             with unless_over:
                 user_agent.answer(call.sip, body, now=now)
+            if call.replaces is not None and call.replaces in self._calls:
+                self._hang_up(self._calls.get(call.replaces), now)
         else:
             uri = parse_uri(call.dest)
             assert isinstance(uri, SipUri)
+            referred = call.referral.headers() if call.referral is not None else ()
             try:
-                sip = user_agent.invite(uri, body, headers=tuple(call.extra_headers.items()), now=now)
+                sip = user_agent.invite(uri, body, headers=(*call.extra_headers.items(), *referred), now=now)
             except LocalProtocolError:  # the flow went while the offer was being made
                 self._fail(call, "Connection Error", now)
                 return
@@ -448,6 +545,7 @@ class CallControl:
         if call.ended:
             return
         answered = call.state is CallState.ANSWERED
+        self._transfers.ended(call, end, now=now)
         call.finish(end)
         if call.failure and not answered:
             call.state = CallState.FAILED

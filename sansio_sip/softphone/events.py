@@ -16,7 +16,9 @@ __all__ = [
     "CallAnswered",
     "CallFailed",
     "CallHeld",
+    "CallRedirected",
     "CallRemoteRinging",
+    "CallReplaced",
     "CallResumed",
     "CallTerminated",
     "Calling",
@@ -35,8 +37,13 @@ __all__ = [
     "Logout",
     "MediaConnected",
     "MediaDisconnected",
+    "MessageReceived",
     "RemoteHold",
     "RemoteResumed",
+    "TransferCompleted",
+    "TransferFailed",
+    "TransferProgress",
+    "TransferRequested",
     "WebSocketConnected",
 ]
 
@@ -193,6 +200,106 @@ class RemoteResumed(_OfCall):
 
 
 @dataclass(frozen=True, slots=True)
+class CallRedirected(_OfCall):
+    """A call of ours goes on to somebody else, as the answer of the first one said and the account's policy allows."""
+
+    target: str
+
+    name = "onCallRedirected"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"target": self.target, "callInfo": self.call_info.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class CallReplaced(_OfCall):
+    """Another far end takes the place of the one we talk to (attended transfer): this call was answered at once.
+
+    `replaced` is the call that ends by it.
+    """
+
+    replaced: CallUuid
+
+    name = "onCallReplaced"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"replaced": self.replaced, "callInfo": self.call_info.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRequested(_OfCall):
+    """The far end of this call asks us to call `target` instead.
+
+    `accept_transfer` or `reject_transfer` it; where the account's policy allows it, that is done: `new_call`.
+    """
+
+    target: str
+    referred_by: str
+    new_call: CallUuid | None
+
+    name = "onTransferRequested"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "target": self.target,
+            "referredBy": self.referred_by,
+            "newCall": self.new_call,
+            "callInfo": self.call_info.as_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgress(_OfCall):
+    """How the call goes that the far end makes for a transfer of ours. `status`: SIP, 100 to 199."""
+
+    status: int
+
+    name = "onTransferProgress"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"status": self.status, "callInfo": self.call_info.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class TransferCompleted(_OfCall):
+    """A transfer of ours has succeeded; this call is being hung up."""
+
+    name = "onTransferCompleted"
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed(_OfCall):
+    """A transfer of ours was refused, or its target did not answer; this call goes on.
+
+    `status` is 0 where the call was over before the far end had said how it went.
+    """
+
+    status: int
+    cause: str
+
+    name = "onTransferFailed"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"status": self.status, "cause": self.cause, "callInfo": self.call_info.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived(_OfAccount):
+    """Somebody has sent a text (RFC 3428). `call` is the call in which it came, None outside of calls."""
+
+    call: CallUuid | None
+    sender: str
+    content_type: str
+    body: bytes
+
+    name = "onMessageReceived"
+
+    def as_dict(self) -> dict[str, Any]:
+        text = self.body.decode("utf-8", "replace")
+        return {"callUUID": self.call, "sender": self.sender, "contentType": self.content_type, "body": text}
+
+
+@dataclass(frozen=True, slots=True)
 class CallTerminated(_OfCall):
     """onCallTerminated: an answered call has ended. `statistics`: the last snapshot of its media."""
 
@@ -224,10 +331,12 @@ class IncomingCall(_OfCall):
     Attributes:
         caller_id: `user@host` of the caller, as the caller says.
         caller_name: the caller's display name, or "".
+        replaces: a call of ours that ends when this one is answered (attended transfer).
     """
 
     caller_id: str
     caller_name: str
+    replaces: CallUuid | None = None
 
     name = "onIncomingCall"
 
@@ -369,6 +478,13 @@ Event: TypeAlias = (
     | HoldFailed
     | RemoteHold
     | RemoteResumed
+    | CallRedirected
+    | CallReplaced
+    | TransferRequested
+    | TransferProgress
+    | TransferCompleted
+    | TransferFailed
+    | MessageReceived
     | CallTerminated
     | CallFailed
     | IncomingCall

@@ -9,6 +9,9 @@ from sansio_sip.context import Secret
 from sansio_sip.effects import Address
 from sansio_sip.errors import ParseError
 from sansio_sip.sip.digest import ALGORITHMS
+from sansio_sip.sip.identity import Reliability
+from sansio_sip.sip.policy import CallPolicy
+from sansio_sip.sip.session_timer import MIN_SE
 from sansio_sip.sip.uri import SipUri, parse_uri
 
 from .media_plane import MediaProfile
@@ -62,6 +65,9 @@ class AccountOptions:
         codecs: of `opus`, `g722`, `pcmu`, `pcma`, in order of preference.
         media_addresses: local IP addresses for media; empty: the one that signalling uses.
         allow_multiple_incoming: False answers 486 to a call that comes while there is another.
+        policy: what a peer may make the phone do: REFER, 3xx, Replaces.
+        reliability: of provisional responses (RFC 3262): "none", "supported" or "required".
+        session_expires: seconds without a sign of life after which a call ends (RFC 4028), 90 to 86400; 0: never.
         login_timeout: seconds for a server to grant or refuse a login.
         gruu: which URI of ours a call shows where the registrar gives us any (RFC 5627): "public", "temporary" (which
             does not say who we are), or "none".
@@ -85,6 +91,9 @@ class AccountOptions:
     codecs: tuple[str, ...] = DEFAULT_CODECS
     media_addresses: tuple[str, ...] = ()
     allow_multiple_incoming: bool = False
+    policy: CallPolicy = field(default_factory=CallPolicy)
+    reliability: Reliability = "supported"
+    session_expires: int = 1800
     login_timeout: float = 8.0
     gruu: Literal["public", "temporary", "none"] = "public"
     realms: tuple[str, ...] = ()
@@ -107,6 +116,12 @@ class AccountOptions:
             if not 0.1 <= base <= limit <= 86_400:
                 raise ValueError(f"{name} is {(base, limit)!r}: allowed are seconds, 0.1 <= base <= maximum <= 86400")
         self.server_urls()
+        if self.reliability not in ("none", "supported", "required"):
+            raise ValueError(f"reliability is {self.reliability!r}: allowed are none, supported, required")
+        if self.session_expires and not MIN_SE <= self.session_expires <= MAX_EXPIRES:
+            raise ValueError(
+                f"session_expires is {self.session_expires!r}: allowed are 0 and {MIN_SE} to {MAX_EXPIRES} seconds"
+            )
         if not MIN_EXPIRES <= self.expires <= MAX_EXPIRES:
             raise ValueError(f"expires is {self.expires!r}: allowed are {MIN_EXPIRES} to {MAX_EXPIRES} seconds")
         if not 0 < self.login_timeout <= 120:

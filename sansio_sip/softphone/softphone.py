@@ -30,22 +30,11 @@ from sansio_sip.effects import (
     TlsPeer,
 )
 from sansio_sip.errors import LocalProtocolError
-from sansio_sip.sip.user_agent import (
-    CallAccepted,
-    CallConfirmed,
-    CallEnded,
-    CallProgress,
-    IncomingCall,
-    InfoReceived,
-    ReofferAnswered,
-    ReofferReceived,
-    ReofferRejected,
-)
 from sansio_sip.timers import Deadlines, TimerSet
 from sansio_sip.trace import RecordedOutbox, recorded
 
 from . import events
-from .account import Account, AccountState, Down, LoggedIn, LoggedOut, LoginRefused, Traced, Up
+from .account import Account, AccountState, CallSaid, Down, LoggedIn, LoggedOut, LoginRefused, Traced, Up
 from .call_control import AccountTouched, CallControl
 from .call_info import AccountId, CallInfo, CallUuid
 from .events import Event
@@ -278,6 +267,59 @@ class Softphone:
         self._drain_calls(now)
 
     @recorded
+    def transfer(self, call: CallUuid, target: str, *, now: float) -> None:
+        """Asks the far end to call `target` instead of us (blind transfer, REFER).
+
+        Gives TransferProgress, then TransferCompleted, upon which the call is hung up, or TransferFailed.
+
+        Raises:
+            LocalProtocolError: the call was not answered, or a bad target.
+        """
+        self._calls.transfer(call, target, now=now)
+        self._drain_calls(now)
+
+    @recorded
+    def attended_transfer(self, call: CallUuid, other_call: CallUuid, *, now: float) -> None:
+        """Joins the far ends of two calls of ours (REFER with Replaces). Gives what `transfer` gives.
+
+        Raises:
+            LocalProtocolError: one of them was not answered.
+        """
+        self._calls.attended_transfer(call, other_call, now=now)
+        self._drain_calls(now)
+
+    @recorded
+    def accept_transfer(self, call: CallUuid, *, now: float) -> CallUuid:
+        """Calls whom the far end has asked for by TransferRequested; it is told how that goes. Returns the new call.
+
+        Raises:
+            LocalProtocolError: no transfer waits for an answer, or the new call cannot be placed.
+        """
+        new_call = self._calls.accept_transfer(call, now=now)
+        self._drain_calls(now)
+        return new_call
+
+    @recorded
+    def reject_transfer(self, call: CallUuid, status: int = 603, *, now: float) -> None:
+        """Refuses what the far end has asked for by TransferRequested.
+
+        Raises:
+            LocalProtocolError: no transfer waits for an answer, or `status` refuses nothing.
+        """
+        self._calls.reject_transfer(call, status, now=now)
+        self._drain_calls(now)
+
+    @recorded
+    def redirect(self, call: CallUuid, target: str, *, now: float) -> None:
+        """Sends the caller of a ringing call elsewhere (302). Gives CallFailed with cause `Redirected`.
+
+        Raises:
+            LocalProtocolError: the call is not an incoming one that rings, or a bad target.
+        """
+        self._calls.redirect(call, target, now=now)
+        self._drain_calls(now)
+
+    @recorded
     def mute(self, call: CallUuid, *, now: float) -> None:
         """The far end hears silence from now on (reference: mute)."""
         self._calls.set_muted(call, True, now=now)
@@ -478,18 +520,8 @@ class Softphone:
                     )
                 case LoggedOut():
                     self._outbox.put(events.Logout(account.id, output.reason))
-                case (
-                    IncomingCall()
-                    | CallProgress()
-                    | CallAccepted()
-                    | CallConfirmed()
-                    | CallEnded()
-                    | InfoReceived()
-                    | ReofferReceived()
-                    | ReofferAnswered()
-                    | ReofferRejected()
-                ):
-                    self._calls.receive(account, output, now=now)
+                case CallSaid():
+                    self._calls.receive(account, output.event, now=now)
                     self._drain_calls(now)
                 case _:
                     raise AssertionError(output)

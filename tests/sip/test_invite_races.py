@@ -81,7 +81,7 @@ def quiet(peer: Stranger, seconds: float = 70.0) -> None:
     peer.wait(seconds)
     assert peer.ua.is_idle
     assert peer.ua.next_timeout() is None
-    assert peer.ua._sessions == {}
+    assert not peer.ua._sessions
     assert not peer.ua._clients
     assert not peer.ua._servers
     assert not peer.ua._merging

@@ -368,7 +368,7 @@ def test_a_call_is_muted_before_it_is_answered() -> None:
     bob.do(bob.machine.mute, bob.only_call)
     bob.do(bob.machine.answer, bob.only_call)
     scene.wait(1.0)
-    session = bob.machine._calls._call(bob.only_call).session
+    session = bob.machine._calls._calls.get(bob.only_call).session
     assert session is not None
     assert bob.machine._calls._media._sessions[session].audio.muted  # type: ignore[attr-defined]
 
