@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from sansio_sip.context import Context
-from sansio_sip.effects import Address, CloseFlow, FlowId, Record, TlsPeer
+from sansio_sip.effects import Address, FlowId, Record, TlsPeer
 from sansio_sip.machine import Outbox
-from sansio_sip.sip.call_events import CallAccepted, CallConfirmed, CallEnded, CallId, IncomingCall
+from sansio_sip.sip.call_events import CallAccepted, CallConfirmed, CallEnded, CallEvent, CallId, IncomingCall
 from sansio_sip.sip.uri import SipUri
-from sansio_sip.softphone.account import Account, AccountOutput
+from sansio_sip.softphone.account import Account, AccountOutput, CallSaid
 from sansio_sip.softphone.call_info import AccountId
 from sansio_sip.softphone.options import AccountOptions
 
@@ -25,7 +25,7 @@ class Phone:
         self.calls: list[CallId] = []
         self.answered = 0
         self.ended: list[tuple[str, int]] = []
-        self._outbox: Outbox[AccountOutput | CloseFlow] = Outbox()
+        self._outbox: Outbox[AccountOutput | CallEvent] = Outbox()
 
     # Commands
 
@@ -92,10 +92,10 @@ class Phone:
     def next_timeout(self) -> float | None:
         return self.account.next_timeout()
 
-    def poll_output(self) -> AccountOutput | CloseFlow | None:
+    def poll_output(self) -> AccountOutput | CallEvent | None:
         return self._outbox.poll()
 
-    def outputs(self) -> Iterator[AccountOutput | CloseFlow]:
+    def outputs(self) -> Iterator[AccountOutput | CallEvent]:
         return self._outbox.drain()
 
     def _touched(self, now: float) -> None:
@@ -104,8 +104,9 @@ class Phone:
 
     def _drain(self, now: float) -> None:
         for output in self.account.outputs():
-            self._outbox.put(output)
-            match output:
+            said = output.event if isinstance(output, CallSaid) else output
+            self._outbox.put(said)
+            match said:
                 case IncomingCall(call):
                     self.calls.append(call)
                     self._on_call(call, now)
