@@ -64,6 +64,7 @@ class Call:
         session: its media session; None for an incoming call that was not answered yet.
         offer: what the INVITE brought: SDP to be answered.
         delayed_offer: the INVITE brought no offer: ours is in the 200, the answer comes in the ACK.
+        described: our first offer or answer was made.
         answering: `answer` was asked for, and our SDP is being made.
         held: we want the call to be on hold. on_hold: it is, as far as offer and answer go.
         held_by_peer: her last offer has put us on hold.
@@ -91,6 +92,7 @@ class Call:
     sip_headers: tuple[tuple[str, str], ...] = ()
     offer: bytes | None = None
     delayed_offer: bool = False
+    described: bool = False
     answering: bool = False
     held: bool = False
     on_hold: bool = False

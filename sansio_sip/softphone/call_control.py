@@ -209,6 +209,10 @@ class CallControl:
         row = self._calls.get(call)
         return self._media.statistics(row.session) if row.session is not None else None
 
+    def is_gathering(self, call: CallUuid) -> bool:
+        row = self._calls.get(call)
+        return row.session is not None and not row.described
+
     def info(self, call: CallUuid) -> CallInfo:
         return self._calls.get(call).info
 
@@ -458,6 +462,7 @@ class CallControl:
     def _on_local_description(self, call: Call, body: bytes, now: float) -> None:
         if self._renegotiation.described(call, body, now=now):
             return
+        call.described = True
         user_agent = self._calls.user_agent(call)
         if call.sip is not None:
             with unless_over:

@@ -102,6 +102,8 @@ class MediaStatistics:
         remote_lost, remote_jitter_ms: what the peer reports of our packets.
         setup_ms: open_session to the first moment media could flow; ice_ms and dtls_ms are parts of it.
         concealed: frames played out that had to be made up. discarded: packets that came too late or twice.
+        local_level_dbfs, remote_level_dbfs: mean level since the snapshot before, of what we send before it is muted,
+            and of what we play out; None where nothing was sent or played, or levels are not measured.
         rejected: datagrams that failed a check (authentication, replay, malformed, unknown source), by cause.
     """
 
@@ -123,6 +125,8 @@ class MediaStatistics:
     setup_ms: float | None = None
     concealed: int = 0
     discarded: int = 0
+    local_level_dbfs: float | None = None
+    remote_level_dbfs: float | None = None
     rejected: tuple[tuple[str, int], ...] = field(default=())
 
 

@@ -358,6 +358,10 @@ class Softphone:
         """A snapshot of the call's media; None before there is any."""
         return self._calls.statistics(call)
 
+    def is_gathering(self, call: CallUuid) -> bool:
+        """Whether our first description of a call is still being made: candidates are being gathered."""
+        return self._calls.is_gathering(call)
+
     def call_info(self, call: CallUuid) -> CallInfo:
         return self._calls.info(call)
 

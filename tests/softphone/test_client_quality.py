@@ -1,0 +1,134 @@
+"""Metrics and statistics of real calls over simulated links: raised by what the link does, cleared when it stops."""
+
+from typing import Any
+
+import pytest
+from softphone.phones import ClientPhone, Scene
+
+from sansio_sip.simulation.link import Link
+from sansio_sip.softphone import client_events, events
+from sansio_sip.softphone.quality import QualityOptions
+
+
+def in_a_call(scene: Scene, **options: Any) -> tuple[ClientPhone, ClientPhone]:
+    alice, bob = scene.users("alice", "bob", **options)
+    assert alice.call("bob")
+    scene.wait(1.0)
+    assert bob.answer()
+    scene.wait(1.0)
+    return alice, bob
+
+
+def metrics(client: ClientPhone, kind: str) -> list[tuple[bool, str]]:
+    told = client.events(client_events.MediaMetrics)
+    return [(metric.active, metric.stream) for metric in told if metric.type == kind]
+
+
+def test_a_good_call_has_statistics_and_no_metrics() -> None:
+    scene = Scene(link=Link(delay=0.02))
+    alice, bob = in_a_call(scene, quality=QualityOptions(silence_dbfs=-119.0))
+    scene.wait(31.0)
+    assert alice.hangup()
+    scene.wait(1.0)
+    assert alice.events(client_events.MediaMetrics) == bob.events(client_events.MediaMetrics) == []
+    messages = [event.message for event in alice.events(client_events.CallStatistics)]
+    kinds = [message["msg"] for message in messages]
+    assert kinds == ["CALL_RINGING", "CALL_ANSWERED", *["CALL_STATS"] * 6, "CALL_SUMMARY"]
+    statistics = messages[4]
+    assert statistics["remote"]["packetsReceived"] > 200
+    assert statistics["remote"]["fractionLoss"] == statistics["local"]["fractionLoss"] == 0.0
+    assert 40 <= statistics["local"]["rtt"] <= 60
+    assert statistics["local"]["mos"] > 4
+    summary = messages[-1]
+    assert summary["signalling"]["hangup_party"] == "local"
+    assert 0 < summary["signalling"]["post_dial_delay"] < 1000
+
+
+def test_fault25_an_outgoing_call_is_not_reported_as_incoming() -> None:
+    scene = Scene()
+    alice, bob = in_a_call(scene)
+
+    def info(client: ClientPhone) -> list[str]:
+        told = [event.message for event in client.events(client_events.CallStatistics)]
+        return [message["info"] for message in told if message["msg"] == "CALL_ANSWERED"]
+
+    assert (info(alice), info(bob)) == (["Outgoing call"], ["Incoming call"])
+
+
+def test_Q1_Q2_Q3_Q4_by_loss_jitter_and_delay() -> None:
+    scene = Scene()
+    alice, bob = in_a_call(scene)
+    scene.world.connect(alice.name, bob.name, Link(delay=0.25, jitter=0.15, loss=0.3))
+    scene.wait(40.0)
+    for client in (alice, bob):
+        assert (True, "remote") in metrics(client, "high_jitter")
+        assert metrics(client, "high_rtt") == [(True, "None")]
+        assert (True, "remote") in metrics(client, "high_packetloss")
+        assert (True, "local") in metrics(client, "high_packetloss")
+        assert metrics(client, "low_mos") == [(True, "None")]
+        (loss, *_) = [
+            metric.value
+            for metric in client.events(client_events.MediaMetrics)
+            if metric.type == "high_packetloss" and metric.stream == "remote"
+        ]
+        assert isinstance(loss, float)
+        assert loss == pytest.approx(0.3, abs=0.12)
+    scene.world.connect(alice.name, bob.name, Link())
+    scene.wait(60.0)
+    for client in (alice, bob):
+        for kind in ("high_jitter", "high_rtt", "high_packetloss", "low_mos"):
+            told = metrics(client, kind)
+            assert told.count((True, "remote")) == told.count((False, "remote"))
+            assert told.count((True, "local")) == told.count((False, "local"))
+            assert told.count((True, "None")) == told.count((False, "None"))
+
+
+@pytest.mark.parametrize(
+    ("options", "statistics", "told"),
+    [
+        ({"enable_quality_tracking": "NONE"}, False, False),
+        ({"enable_quality_tracking": "REMOTEONLY"}, True, False),
+        ({"enable_quality_tracking": "LOCALONLY", "enable_tracking": False}, False, True),
+        ({"enable_tracking": False}, False, False),
+        ({}, True, True),
+    ],
+    ids=str,
+)
+def test_what_is_tracked_is_an_option(options: dict[str, Any], statistics: bool, told: bool) -> None:
+    scene = Scene()
+    alice, bob = in_a_call(scene, **options)
+    scene.world.connect(alice.name, bob.name, Link(delay=0.3))
+    scene.wait(21.0)
+    assert bool(alice.events(client_events.CallStatistics)) == statistics
+    assert bool(metrics(alice, "high_rtt")) == told
+
+
+def test_Q6_candidates_that_do_not_come() -> None:
+    scene = Scene()
+    (alice,) = scene.users("alice")
+    alice.machine._phone._calls._media.create_offer = lambda *args, **kwargs: None
+    assert alice.call("bob")
+    scene.wait(3.0)
+    (metric,) = alice.events(client_events.MediaMetrics)
+    assert metric.as_dict() == {
+        "group": "network",
+        "level": "warning",
+        "type": "ice_timeout",
+        "value": 2000.0,
+        "active": True,
+        "desc": "Possible NAT/Firewall issue",
+        "stream": "None",
+    }
+
+
+def test_Q8_a_network_that_is_cut_and_comes_back() -> None:
+    scene = Scene()
+    alice, bob = in_a_call(scene)
+    scene.wait(2.0)
+    scene.world.cut(alice.name, bob.name)
+    scene.wait(40.0)
+    assert metrics(alice, "ice_connection") == [(True, "None")]
+    assert alice.events(events.MediaDisconnected)
+    scene.world.cut(alice.name, bob.name, cut=False)
+    scene.wait(5.0)
+    assert metrics(alice, "ice_connection") == [(True, "None"), (False, "None")]
