@@ -27,8 +27,9 @@ from sansio_sip.effects import (
 )
 from sansio_sip.errors import ParseError
 from sansio_sip.machine import Outbox
+from sansio_sip.sip.limits import Gate
 from sansio_sip.sip.message import Request, Response
-from sansio_sip.sip.parser import Ping, Pong, StreamFramer, parse_message, refusal
+from sansio_sip.sip.parser import Ping, Pong, StreamFramer, refusal
 from sansio_sip.sip.transport import Hop
 from sansio_sip.timers import Deadlines
 from sansio_sip.web_socket import (
@@ -117,7 +118,9 @@ class FlowTable:
         self._streams: dict[FlowId, _Stream] = {}
         self._outgoing: dict[Address, FlowId] = {}
         self._serial = 0
+        self._of_address: dict[str, int] = {}  # accepted streams, by the host that they came from
         self.counters = FlowCounters()
+        self.gate = Gate(options.limits)
 
     # Commands
 
@@ -207,7 +210,9 @@ class FlowTable:
 
     def flow_accepted(self, listener: FlowId, flow: FlowId, local: Address, remote: Address, *, now: float) -> None:
         row = self._listeners.get(listener)
-        if row is None or len(self._streams) >= self._options.max_streams:
+        there = self._of_address.get(remote.host, 0)
+        full = len(self._streams) >= self._options.max_streams or there >= self._options.max_streams_per_address
+        if row is None or full:
             self.counters.refused_streams += 1
             self._outbox.put(CloseFlow(flow))
             return
@@ -218,6 +223,7 @@ class FlowTable:
         else:
             carrier = StreamFramer()
         stream = self._streams[flow] = _Stream(hop, carrier, FIRST_MESSAGE_TIMEOUT, now)
+        self._of_address[remote.host] = there + 1
         self._deadlines.update(flow, stream.next_timeout())
 
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
@@ -237,7 +243,8 @@ class FlowTable:
             if data == KEEPALIVE_PING:
                 self._outbox.put(SendDatagram(flow, KEEPALIVE_PONG, source))
             return
-        self._receive_message(data, Hop("UDP", source, listener.local, flow), now)
+        if self.gate.admits(source, now=now):
+            self._receive_message(data, Hop("UDP", source, listener.local, flow), now)
 
     def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
         stream = self._streams.get(flow)
@@ -320,6 +327,10 @@ class FlowTable:
         address = self._streams.pop(flow).hop.address
         if address is not None and self._outgoing.get(address) == flow:
             del self._outgoing[address]
+        elif address is not None:
+            self._of_address[address.host] -= 1
+            if not self._of_address[address.host]:
+                del self._of_address[address.host]
         self._deadlines.remove(flow)
         if close:
             self._outbox.put(CloseFlow(flow))
@@ -327,7 +338,7 @@ class FlowTable:
 
     def _receive_message(self, data: bytes, hop: Hop, now: float) -> None:
         try:
-            message = parse_message(data)
+            message = self.gate.read(data)
         except ParseError as error:
             self.counters.malformed += 1
             answer = refusal(data, error)

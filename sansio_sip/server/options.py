@@ -8,6 +8,8 @@ from ipaddress import ip_address
 from sansio_sip.context import Secret
 from sansio_sip.effects import Address
 from sansio_sip.sip.digest import ALGORITHMS
+from sansio_sip.sip.limits import Limits
+from sansio_sip.sip.transactions.layer import MAX_TRANSACTIONS
 
 __all__ = ["ListenUrl", "ServerOptions"]
 
@@ -65,6 +67,10 @@ class ServerOptions:
         min_expires, default_expires, max_expires: seconds that a binding may last; less is refused (423), more cut.
         max_bindings_per_user: devices of one user, all of which ring.
         max_streams: connections at one time; more are closed at once.
+        max_streams_per_address: connections of one IP address at one time.
+        max_transactions: at one time, lingering ones included; more requests get 503.
+        limits: of single messages, and of the rate of one UDP address; by default any rate, for a proxy before us is
+            one address too.
         max_pending: requests under way at one time; more get 503.
     """
 
@@ -81,6 +87,9 @@ class ServerOptions:
     max_expires: int = 3600
     max_bindings_per_user: int = 10
     max_streams: int = 10_000
+    max_streams_per_address: int = 1_000
+    max_transactions: int = MAX_TRANSACTIONS
+    limits: Limits = field(default_factory=lambda: Limits(rate=0.0))
     max_pending: int = 10_000
 
     def __post_init__(self) -> None:
@@ -95,7 +104,13 @@ class ServerOptions:
             raise ValueError(f"digest_algorithms is {self.digest_algorithms!r}: allowed are one or more of {allowed}")
         if not 1 <= self.min_expires <= self.default_expires <= self.max_expires <= 86_400:
             raise ValueError("expires: allowed is 1 <= min_expires <= default_expires <= max_expires <= 86400")
-        for name in ("max_bindings_per_user", "max_streams", "max_pending"):
+        for name in (
+            "max_bindings_per_user",
+            "max_streams",
+            "max_streams_per_address",
+            "max_transactions",
+            "max_pending",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: allowed is 1 or more")
 

@@ -93,7 +93,7 @@ class Server:
         self._names = OwnNames(self._options.domain)
         self._tokens = FlowTokens(context)
         self._flows = FlowTable(context, self._options)
-        self._layer = TransactionLayer(context)
+        self._layer = TransactionLayer(context, max_transactions=self._options.max_transactions)
         self._bindings = BindingTable()
         self._gruus = GruuTable(context, self._options.domain.strip("[]"))
         self._registrar = Registrar(self._options, self._bindings, self._gruus)
@@ -108,7 +108,12 @@ class Server:
     @property
     def counters(self) -> dict[str, int]:
         """How often each thing happened that no event tells of, since the start."""
-        return {**asdict(self._flows.counters), **asdict(self._layer.counters), **asdict(self._proxy.counters)}
+        return {
+            **asdict(self._flows.gate.counters),
+            **asdict(self._flows.counters),
+            **asdict(self._layer.counters),
+            **asdict(self._proxy.counters),
+        }
 
     @property
     def urls(self) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ from sansio_sip.machine import Outbox
 from sansio_sip.signalling import Signalling, SignallingOutput, Unreachable
 from sansio_sip.sip.call_events import CallEvent, HeaderRows
 from sansio_sip.sip.extra_headers import ExtraHeaders
-from sansio_sip.sip.parser import parse_message
+from sansio_sip.sip.limits import Gate
 from sansio_sip.sip.transport import Hop
 from sansio_sip.sip.user_agent import (
     AccountConfig,
@@ -177,6 +177,7 @@ class Account:
             ca_file=options.ca_file,
             tls_verify=options.tls_verify,
         )
+        self.gate = Gate(options.limits)
         self._moves = 0
         self._last_failure = ""
         self.hop: Hop | None = None
@@ -332,8 +333,12 @@ class Account:
                 self.user_agent.flow_ready(output.hop, now=now)
             case MessageArrived():
                 self._trace("received from", output.hop, output.data)
+                from_server = output.hop.reliable or (self.hop is not None and output.hop.address == self.hop.address)
+                source = None if from_server else output.hop.address
+                if source is not None and not self.gate.admits(source, now=now):
+                    return
                 try:
-                    message = parse_message(output.data)
+                    message = self.gate.read(output.data)
                 except ParseError as error:
                     self.user_agent.receive_malformed(output.data, error, output.hop, now=now)
                 else:

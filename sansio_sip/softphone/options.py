@@ -10,18 +10,17 @@ from sansio_sip.effects import Address
 from sansio_sip.errors import ParseError
 from sansio_sip.sip.digest import ALGORITHMS
 from sansio_sip.sip.identity import Reliability
+from sansio_sip.sip.limits import Limits
 from sansio_sip.sip.policy import CallPolicy
 from sansio_sip.sip.session_timer import MIN_SE
 from sansio_sip.sip.uri import SipUri, parse_uri
 
 from .media_plane import MediaProfile
-from .quality import QualityOptions
 
 __all__ = ["AccountOptions", "Options", "SoftphoneOptions"]
 
 CODECS = ("opus", "g722", "pcmu", "pcma")
 DEFAULT_CODECS = ("opus", "pcmu", "pcma")
-TRACKING = ("ALL", "NONE", "REMOTEONLY", "LOCALONLY")
 DEBUG_LEVELS = ("OFF", "ERROR", "WARN", "INFO", "DEBUG", "ALL")
 ANY_ADDRESS = Address("0.0.0.0", 0)
 
@@ -77,6 +76,7 @@ class AccountOptions:
         digest_algorithms: of `sip.digest.ALGORITHMS`, those that may be used; without `MD5` no server can ask for it.
         reconnect: seconds, base-time and max-time of RFC 5626 section 4.5, between tries to open the flow.
         reregister: the same between tries to register, after a login has succeeded once.
+        limits: of single messages, and of the rate at which strangers may send them.
         ca_file: PEM file with the authorities to trust for TLS; None: the system's.
         tls_verify: False accepts any certificate. Never the default; each connection logs a warning.
     """
@@ -102,10 +102,16 @@ class AccountOptions:
     digest_algorithms: tuple[str, ...] = ALGORITHMS
     reconnect: tuple[float, float] = (2.0, 30.0)
     reregister: tuple[float, float] = (30.0, 1800.0)
+    limits: Limits = field(default_factory=Limits)
     ca_file: str | None = None
     tls_verify: bool = True
 
     def __post_init__(self) -> None:
+        # They would begin a header field of their own in whatever message they come to stand.
+        for name in ("address", "username", "display_name", "servers", "realms", "ca_file"):
+            value = getattr(self, name)
+            if any(re.search(r"[\r\n\0]", text) for text in ((value,) if isinstance(value, str) else value or ())):
+                raise ValueError(f"{name} holds a line break or NUL: allowed is one line of text")
         self.uri()
         if self.gruu not in ("public", "temporary", "none"):
             raise ValueError(f"gruu is {self.gruu!r}: allowed are public, temporary, none")
@@ -132,8 +138,6 @@ class AccountOptions:
             raise ValueError("profiles is empty: allowed are one or more of MediaProfile")
         if not self.codecs or any(codec not in CODECS for codec in self.codecs):
             raise ValueError(f"codecs is {self.codecs!r}: allowed are one or more of {', '.join(CODECS)}")
-        if self.display_name is not None and re.search(r"[\r\n\0]", self.display_name):
-            raise ValueError("display_name holds a line break or NUL: allowed is one line of text")
 
     def uri(self) -> SipUri:
         """The address of record."""
@@ -171,10 +175,6 @@ class Options:
         stop_auto_register_on_connect: `login` opens the connection alone, for `register` (reference:
             stopAutoRegisterOnConnect).
         debug: level of the log, one of OFF, ERROR, WARN, INFO, DEBUG, ALL (reference: debug).
-        enable_tracking, enable_quality_tracking: what is told of quality (reference: enableTracking,
-            enableQualityTracking): `ALL` and enable_tracking: statistics and mediaMetrics; `REMOTEONLY`: statistics;
-            `LOCALONLY`: mediaMetrics; `NONE`: neither.
-        quality: thresholds of mediaMetrics.
         codecs, profiles, display_name, bind, media_addresses, login_timeout, ca_file, tls_verify: as in AccountOptions.
     """
 
@@ -184,9 +184,6 @@ class Options:
     allow_multiple_incoming_calls: bool = False
     stop_auto_register_on_connect: bool = False
     debug: str = "INFO"
-    enable_tracking: bool = True
-    enable_quality_tracking: str = "ALL"
-    quality: QualityOptions = field(default_factory=QualityOptions)
     codecs: tuple[str, ...] = DEFAULT_CODECS
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
     display_name: str | None = None
@@ -199,10 +196,6 @@ class Options:
     def __post_init__(self) -> None:
         if not self.servers:
             raise ValueError("servers is empty: allowed are one or more wss://, ws:// or udp:// URLs")
-        if self.enable_quality_tracking not in TRACKING:
-            raise ValueError(
-                f"enable_quality_tracking is {self.enable_quality_tracking!r}: allowed are {', '.join(TRACKING)}"
-            )
         if self.debug not in DEBUG_LEVELS:
             raise ValueError(f"debug is {self.debug!r}: allowed are {', '.join(DEBUG_LEVELS)}")
         if not MIN_REFRESH <= self.registration_refresh_timer <= MAX_EXPIRES:

@@ -12,6 +12,7 @@ from sansio_sip.context import Context, Entropy
 from sansio_sip.effects import Address, CloseFlow, FlowId, Listen, OpenDatagram, OpenStream, SendDatagram, TlsServer
 from sansio_sip.server import Server, ServerFailed, ServerListening, ServerOptions
 from sansio_sip.server.events import BindingAdded, BindingRemoved
+from sansio_sip.sip.limits import Limits
 from sansio_sip.trace import TraceWriter, replay
 
 
@@ -344,3 +345,42 @@ def test_a_datagram_that_is_no_keepalive_of_two_line_ends_is_not_answered() -> N
     bench = Bench()
     bench.server.receive_datagram(FlowId("udp0"), b"\r\n", Address("192.0.2.9", 9), now=0.0)
     assert not [output for output in bench.server.outputs() if isinstance(output, SendDatagram)]
+
+
+# -------------------------------------------------------------------------------------------------------------- limits
+
+
+def test_one_address_has_its_share_of_the_streams() -> None:
+    bench = Bench(make_options(max_streams_per_address=2))
+    greedy = [bench.tcp("alice", "192.0.2.66") for _ in range(4)]
+    assert bench.closed == [device.flow for device in greedy[2:]]
+    assert bench.server.counters["refused_streams"] == 2
+    bench.tcp("bob", "192.0.2.21")
+    greedy[0].lose()
+    bench.tcp("alice", "192.0.2.66")
+    assert len(bench.closed) == 2
+    bench.run(100.0)  # who says nothing is let go, and what was counted is given back
+    assert bench.server._flows._of_address == {}
+
+
+def test_messages_over_a_limit_are_refused_and_counted_by_reason() -> None:
+    bench = Bench(make_options(limits=Limits(header_rows=8, body=10, rate=2.0, burst=3)))
+    alice = bench.udp("alice", "192.0.2.11")
+    alice.send(alice.request("OPTIONS", f"sip:{DOMAIN}", rows=[("X", "1")] * 9))
+    request = alice.request("OPTIONS", f"sip:{DOMAIN}")
+    request.body = b"x" * 11
+    alice.send(request)
+    alice.send(alice.request("OPTIONS", f"sip:{DOMAIN}"))
+    alice.send(alice.request("OPTIONS", f"sip:{DOMAIN}"))
+    assert alice.statuses() == [513, 513, 200]
+    counters = bench.server.counters
+    assert [counters[name] for name in ("too_many_headers", "body_too_large", "over_rate")] == [1, 1, 1]
+
+
+def test_more_transactions_than_there_may_be_get_503() -> None:
+    bench = Bench(make_options(max_transactions=2))
+    alice = bench.udp("alice", "192.0.2.11")
+    for _ in range(3):
+        alice.send(alice.request("OPTIONS", f"sip:{DOMAIN}"))
+    assert alice.statuses() == [200, 200, 503]
+    assert bench.server.counters["refused_requests"] == 1
