@@ -22,42 +22,28 @@ from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
 
 from .authorization import Authenticator
-from .body import description_of
+from .body import ACCEPTED_TYPES
 from .call_events import (
-    CallAccepted,
-    CallConfirmed,
-    CallEnd,
-    CallEnded,
     CallEvent,
     CallId,
-    CallProgress,
-    CallRedirected,
-    DescriptionChanged,
-    EndKind,
     HeaderRows,
-    IncomingCall,
-    InfoReceived,
     MessageReceived,
-    ReferProgress,
-    ReferReceived,
-    ReofferAnswered,
-    ReofferReceived,
-    ReofferRejected,
 )
 from .dialog import Dialog, is_readable
+from .doorkeeper import Doorkeeper, Invited, refuse_outside
 from .headers import NameAddress, Reason
 from .identity import AccountConfig, Identity
 from .invite_session import InviteSession
 from .message import Headers, Message, Request, Response
 from .path import stamp, way
-from .policy import CallPolicy, Consent
 from .registration import Registered, Registration, RegistrationFailed, Unregistered
 from .screening import content_headers, refusal_of_malformed, refuse
 from .sent_requests import Purpose
 from .session_headers import Replaces
 from .session_state import SessionState
-from .session_timer import SessionTimer
 from .sessions import Sessions
+from .standalone import Standalone, StandaloneEvent
+from .subscription import SubscriptionId
 from .transaction_user import CancelRequest, SendAck, SendRequest, SendResponse
 from .transactions.layer import TransactionLayer
 from .transactions.outputs import (
@@ -75,36 +61,7 @@ from .transactions.timing import RFC_TIMING, Timing
 from .transport import Hop
 from .uri import SipUri
 
-__all__ = [
-    "AccountConfig",
-    "CallAccepted",
-    "CallConfirmed",
-    "CallEnd",
-    "CallEnded",
-    "CallId",
-    "CallPolicy",
-    "CallProgress",
-    "CallRedirected",
-    "Consent",
-    "DescriptionChanged",
-    "EndKind",
-    "IncomingCall",
-    "InfoReceived",
-    "MessageReceived",
-    "ReferProgress",
-    "ReferReceived",
-    "Registered",
-    "RegistrationFailed",
-    "ReofferAnswered",
-    "ReofferReceived",
-    "ReofferRejected",
-    "Replaces",
-    "SendMessage",
-    "Unregistered",
-    "UserAgent",
-    "UserAgentCounters",
-    "UserAgentOutput",
-]
+__all__ = ["SendMessage", "UserAgent", "UserAgentCounters", "UserAgentOutput"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +81,7 @@ class UserAgentCounters:
     refused_requests: int = 0
 
 
-UserAgentOutput: TypeAlias = SendMessage | Registered | RegistrationFailed | Unregistered | CallEvent
+UserAgentOutput: TypeAlias = SendMessage | Registered | RegistrationFailed | Unregistered | CallEvent | StandaloneEvent
 
 T = TypeVar("T")
 
@@ -133,11 +90,11 @@ class _Part(Enum):
     """Who is no call."""
 
     REGISTRATION = "registration"
+    STANDALONE = "standalone"
 
 
 _REGISTRATION: Final = _Part.REGISTRATION
 _Owner: TypeAlias = tuple[CallId | _Part, int]
-_MergeKey: TypeAlias = tuple[str, str, int, str]
 
 
 class UserAgent:
@@ -158,26 +115,27 @@ class UserAgent:
         self._clients: dict[TransactionId, _Owner] = {}
         self._sent: dict[_Owner, TransactionId] = {}
         self._servers: dict[TransactionId, CallId] = {}  # INVITEs that sessions have to answer
-        self._merging: dict[_MergeKey, TransactionId] = {}
-        self._merge_keys: dict[TransactionId, _MergeKey] = {}
+        self._doorkeeper = Doorkeeper(config, self._sessions)
+        self._standalone = Standalone(context, self._identity, self._authenticator, timing)
         self.counters = UserAgentCounters()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way that should be seen to its end before the flow is closed."""
-        return self._registration.is_idle and all(session.is_over for session in self._sessions)
+        calls = all(session.is_over for session in self._sessions)
+        return calls and self._registration.is_idle and self._standalone.is_idle
 
     # Commands: registration
 
     def register(self, *, now: float) -> None:
         """Wants a binding from now on. Gives Registered or RegistrationFailed, once there is a flow."""
         self._registration.register(now=now)
-        self._settle_registration(now)
+        self._settle_others(now)
 
     def unregister(self, *, now: float) -> None:
         """Wants no binding from now on. Gives Unregistered."""
         self._registration.unregister(now=now)
-        self._settle_registration(now)
+        self._settle_others(now)
 
     # Commands: calls
 
@@ -189,8 +147,7 @@ class UserAgent:
         Raises:
             LocalProtocolError: no flow, too many calls, or a header that is none.
         """
-        if self._identity.hop is None:
-            raise LocalProtocolError("cannot call: there is no signalling flow; wait until one is ready")
+        self._demand_way("call")
         if len(self._sessions) >= self._config.max_calls:
             raise LocalProtocolError(f"cannot call: {len(self._sessions)} calls are up; end one first")
         try:
@@ -356,6 +313,48 @@ class UserAgent:
         """
         self._do(call, "report on a REFER", lambda session: session.referrals.progress(refer, status), now)
 
+    # Commands: outside of calls
+
+    def page(self, target: SipUri, content_type: str, body: bytes, *, now: float) -> int:
+        """Sends a MESSAGE outside of calls (RFC 3428). Gives RequestAnswered with the number that is returned.
+
+        Raises:
+            LocalProtocolError: no flow, or too many requests are under way.
+        """
+        return self._ask("MESSAGE", target, (("Content-Type", content_type),), body, now)
+
+    def query(self, target: SipUri, *, now: float) -> int:
+        """Asks what somebody can (OPTIONS). Gives RequestAnswered with the number that is returned.
+
+        Raises:
+            LocalProtocolError: no flow, or too many requests are under way.
+        """
+        rows = (("Contact", str(self._identity.contact)), ("Accept", ", ".join(ACCEPTED_TYPES)))
+        return self._ask("OPTIONS", target, rows, b"", now)
+
+    def subscribe(
+        self, target: SipUri, event: str, *, accept: str = "", expires: int = 3600, now: float
+    ) -> SubscriptionId:
+        """Wants to be told of somebody's state (RFC 6665). Gives Notified any number of times, then SubscriptionEnded.
+
+        Args:
+            event: the package: `message-summary`, `dialog`...
+            accept: media types that NOTIFY may bring; empty: the package's own.
+            expires: seconds that are asked for; it is refreshed until `unsubscribe`.
+
+        Raises:
+            LocalProtocolError: no flow, or too many subscriptions.
+        """
+        self._demand_way("subscribe")
+        name = self._standalone.subscribe(target, event, accept, expires, now=now)
+        self._settle_others(now)
+        return name
+
+    def unsubscribe(self, subscription: SubscriptionId, *, now: float) -> None:
+        """Gives SubscriptionEnded. Raises LocalProtocolError where there is none of that name."""
+        self._standalone.unsubscribe(subscription, now=now)
+        self._settle_others(now)
+
     # Inputs
 
     def flow_ready(self, hop: Hop, *, now: float) -> None:
@@ -365,10 +364,12 @@ class UserAgent:
             self.flow_lost("another flow took its place", now=now)
         self._identity.flow_ready(hop)
         self._registration.flow_ready(now=now)
-        self._settle_registration(now)
+        self._settle_others(now)
         for session in self._sessions:
             session.flow_ready(now=now)
             self._settle(session, now)
+        self._standalone.flow_ready(now=now)
+        self._settle_others(now)
 
     def flow_lost(self, reason: str, *, now: float) -> None:
         """The flow is gone. Calls that are answered go on; those that are not yet end."""
@@ -377,7 +378,7 @@ class UserAgent:
             return
         self._identity.flow_lost()
         self._registration.flow_lost(now=now)
-        self._settle_registration(now)
+        self._settle_others(now)
         if hop.flow is not None:
             self._layer.flow_lost(hop.flow, now=now)
             self._drain_layer(now)
@@ -410,13 +411,16 @@ class UserAgent:
         self._layer.handle_timeout(now=now)
         self._drain_layer(now)
         self._registration.handle_timeout(now=now)
-        self._settle_registration(now)
+        self._settle_others(now)
+        self._standalone.handle_timeout(now=now)
+        self._settle_others(now)
         for session in self._sessions.due(now):
             session.handle_timeout(now=now)
             self._settle(session, now)
 
     def next_timeout(self) -> float | None:
-        deadlines = (self._layer.next_timeout(), self._registration.next_timeout(), self._sessions.next_timeout())
+        children = (self._layer, self._registration, self._sessions, self._standalone)
+        deadlines = (child.next_timeout() for child in children)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def poll_output(self) -> UserAgentOutput | None:
@@ -432,8 +436,8 @@ class UserAgent:
         self._drain_session(session, now)
         self._drain_layer(now)
 
-    def _settle_registration(self, now: float) -> None:
-        self._drain_registration(now)
+    def _settle_others(self, now: float) -> None:
+        self._drain_others(now)
         self._drain_layer(now)
 
     def _drain_layer(self, now: float) -> None:
@@ -480,16 +484,20 @@ class UserAgent:
                     self._outbox.put(output)  # a `CallEvent`
         self._sessions.touched(session)
 
-    def _drain_registration(self, now: float) -> None:
-        for output in self._registration.outputs():
-            match output:
-                case SendRequest():
-                    if not self._send_request((_REGISTRATION, output.key), output.request, now):
-                        self._registration.request_failed(output.key, FailureReason.TRANSPORT, now=now)
-                case Registered() | RegistrationFailed() | Unregistered():
-                    self._outbox.put(output)
-                case _:
-                    assert_never(output)
+    def _drain_others(self, now: float) -> None:
+        """What is no call: the registration, and what is said outside of calls."""
+        for name, part in ((_Part.REGISTRATION, self._registration), (_Part.STANDALONE, self._standalone)):
+            for output in part.outputs():
+                match output:
+                    case SendRequest():
+                        if not self._send_request((name, output.key), output.request, now):
+                            part.request_failed(output.key, FailureReason.TRANSPORT, now=now)
+                            if part is self._standalone:
+                                self._standalone.transaction_ended(output.key)
+                    case SendResponse():
+                        self._layer.respond(output.transaction, output.response, now=now)
+                    case _:
+                        self._outbox.put(output)
 
     def _send_request(self, owner: _Owner, request: Request, now: float) -> bool:
         """Begins a client transaction; False where there is no way to."""
@@ -514,8 +522,8 @@ class UserAgent:
             return
         name, key = owner
         if isinstance(name, _Part):
-            self._registration.receive_response(key, output.response, now=now)
-            self._drain_registration(now)
+            self._part(name).receive_response(key, output.response, now=now)
+            self._drain_others(now)
             return
         session = self._sessions.find(name)
         if session is None:
@@ -538,24 +546,23 @@ class UserAgent:
             return
         name, key = owner
         if isinstance(name, _Part):
-            self._registration.request_failed(key, output.reason, now=now)
-            self._drain_registration(now)
+            self._part(name).request_failed(key, output.reason, now=now)
+            self._drain_others(now)
         elif (session := self._sessions.find(name)) is not None:
             session.request_failed(key, output.reason, now=now)
             self._drain_session(session, now)
 
     def _on_terminated(self, transaction: TransactionId, now: float) -> None:
         self._servers.pop(transaction, None)
-        merge_key = self._merge_keys.pop(transaction, None)
-        if merge_key is not None:
-            self._merging.pop(merge_key, None)
+        self._doorkeeper.forget(transaction)
         owner = self._clients.pop(transaction, None)
         if owner is None:
             return
         self._sent.pop(owner, None)
         name, key = owner
-        session = self._sessions.find(name) if not isinstance(name, _Part) else None
-        if session is not None:
+        if name is _Part.STANDALONE:
+            self._standalone.transaction_ended(key)
+        elif not isinstance(name, _Part) and (session := self._sessions.find(name)) is not None:
             session.transaction_ended(key)
             self._drain_session(session, now)
 
@@ -576,6 +583,10 @@ class UserAgent:
         if refusal is not None:
             self._refuse(transaction, request, *refusal, now=now)
         elif request.to.tag is not None:
+            notify = session is None and request.method == "NOTIFY"
+            if notify and self._standalone.notified(transaction, request, now=now):
+                self._drain_others(now)
+                return
             if session is None:
                 # RFC 3261 section 12.2.2: "If the UAS wishes to reject the request because it does not wish to
                 # recreate the dialog, it MUST respond to the request with a 481".
@@ -590,67 +601,38 @@ class UserAgent:
 
     def _on_new_request(self, transaction: TransactionId, request: Request, hop: Hop, now: float) -> None:
         """A request outside of any dialog."""
-        # RFC 3261 section 8.2.2.2: "If the request has no tag in the To header field, the UAS core MUST check the
-        # request against ongoing transactions. If the From tag, Call-ID, and CSeq exactly match those associated with
-        # an ongoing transaction, but the request does not match that transaction [...], the UAS core SHOULD generate
-        # a 482 (Loop Detected) response".
-        key = (request.from_.tag or "", request.call_id, request.cseq.number, request.method)
-        if key in self._merging:
+        if self._doorkeeper.merges(transaction, request):
             self._refuse(transaction, request, 482, now=now)
             return
-        self._merging[key] = transaction
-        self._merge_keys[transaction] = key
         match request.method:
             case "INVITE":
                 self._on_invite(transaction, request, hop, now)
             case "OPTIONS":
                 self._respond(transaction, request, 200, self._identity.options(), now=now)
+            case "MESSAGE":
+                self._on_message(transaction, request, now)
             case _:
-                self._refuse(transaction, request, 481, now=now)
+                self._refuse(transaction, request, *refuse_outside(request), now=now)
 
     def _on_invite(self, transaction: TransactionId, request: Request, hop: Hop, now: float) -> None:
-        if len(self._sessions) >= self._config.max_calls:
-            self._refuse(transaction, request, 486, now=now)
-            return
-        try:
-            description = description_of(request)
-        except ParseError as error:
-            self._refuse(transaction, request, error.status, content_headers(error.status), now=now)
-            return
-        if not is_readable(request):
-            self._refuse(transaction, request, 400, now=now)
-            return
-        known = {option.lower() for option in (*request.supported, *request.require)}
-        if self._config.reliability == "required" and "100rel" not in known:
-            # RFC 3261 section 21.4.16.
-            self._refuse(transaction, request, 421, (("Require", "100rel"),), now=now)
-            return
-        too_small = SessionTimer(self._config.session_expires, self._config.min_se).refusal(request)
-        if too_small is not None:
-            self._refuse(transaction, request, 422, too_small, now=now)
-            return
-        replaced = self._replaced_by(request)
-        if isinstance(replaced, int):
-            self._refuse(transaction, request, replaced, now=now)
+        admitted = self._doorkeeper.admit(request, len(self._sessions))
+        if not isinstance(admitted, Invited):
+            self._refuse(transaction, request, *admitted, now=now)
             return
         session = self._sessions.add(request.call_id, "callee")
         self._servers[transaction] = session.call
         self._sessions.peers[session.call] = hop
-        session.receive(transaction, request, description, replaces=replaced, now=now)
+        session.receive(transaction, request, admitted.description, replaces=admitted.replaces, now=now)
         self._drain_session(session, now)
 
-    def _replaced_by(self, request: Request) -> CallId | int | None:
-        """The call whose place an INVITE is to take, if any, or the status to refuse it with."""
-        try:
-            replaces = Replaces.of(request)
-        except ParseError as error:
-            return error.status or 400
-        if replaces is None:
-            return None
-        found = self._sessions.to_replace(replaces)
-        if isinstance(found, int):
-            return found
-        return 603 if self._config.policy.replaces is Consent.REFUSE else found.call
+    def _on_message(self, transaction: TransactionId, request: Request, now: float) -> None:
+        media_type = request.content_type
+        if media_type is None and request.body:
+            self._refuse(transaction, request, 415, content_headers(415), now=now)
+            return
+        self._respond(transaction, request, 200, (), now=now)
+        essence = media_type.essence if media_type is not None else ""
+        self._outbox.put(MessageReceived(None, request.from_, essence, request.body))
 
     def _on_cancel(self, transaction: TransactionId, request: Request, now: float) -> None:
         invite = self._layer.invite_of(transaction)
@@ -669,6 +651,20 @@ class UserAgent:
             self._drain_session(session, now)
 
     # Small helpers
+
+    def _demand_way(self, what: str) -> None:
+        """Raises LocalProtocolError where a request cannot be sent at all."""
+        if self._identity.hop is None:
+            raise LocalProtocolError(f"cannot {what}: there is no signalling flow; wait until one is ready")
+
+    def _ask(self, method: str, target: SipUri, headers: HeaderRows, body: bytes, now: float) -> int:
+        self._demand_way(f"send {method}")
+        number = self._standalone.request(method, target, headers, body, now=now)
+        self._settle_others(now)
+        return number
+
+    def _part(self, name: _Part) -> Registration | Standalone:
+        return self._registration if name is _Part.REGISTRATION else self._standalone
 
     def _refuse(
         self, transaction: TransactionId, request: Request, status: int, headers: HeaderRows = (), *, now: float

@@ -45,17 +45,13 @@ from sansio_sip.machine import Outbox
 from sansio_sip.signalling import Signalling, SignallingOutput, Unreachable
 from sansio_sip.sip.call_events import CallEvent, HeaderRows
 from sansio_sip.sip.extra_headers import ExtraHeaders
+from sansio_sip.sip.identity import AccountConfig
 from sansio_sip.sip.limits import Gate
+from sansio_sip.sip.registration import Registered, RegistrationFailed, Unregistered
+from sansio_sip.sip.standalone import RequestAnswered, StandaloneEvent
+from sansio_sip.sip.subscription import Notified, SubscriptionEnded
 from sansio_sip.sip.transport import Hop
-from sansio_sip.sip.user_agent import (
-    AccountConfig,
-    Registered,
-    RegistrationFailed,
-    SendMessage,
-    Unregistered,
-    UserAgent,
-    UserAgentOutput,
-)
+from sansio_sip.sip.user_agent import SendMessage, UserAgent, UserAgentOutput
 from sansio_sip.timers import TimerSet
 
 from .call_info import AccountId
@@ -71,6 +67,7 @@ __all__ = [
     "LoggedIn",
     "LoggedOut",
     "LoginRefused",
+    "OutsideSaid",
     "Traced",
     "Up",
 ]
@@ -153,7 +150,14 @@ class CallSaid:
     event: CallEvent
 
 
-AccountOutput: TypeAlias = Effect | CallSaid | LoggedIn | LoginRefused | LoggedOut | Traced | Up | Down
+@dataclass(frozen=True, slots=True)
+class OutsideSaid:
+    """What the user agent says about requests of ours outside of calls."""
+
+    event: StandaloneEvent
+
+
+AccountOutput: TypeAlias = Effect | CallSaid | OutsideSaid | LoggedIn | LoginRefused | LoggedOut | Traced | Up | Down
 
 
 class Account:
@@ -392,6 +396,8 @@ class Account:
                 self.registered = False
                 if self.state is AccountState.LOGGING_OUT:
                     self._logged_out()
+            case RequestAnswered() | Notified() | SubscriptionEnded():
+                self._outbox.put(OutsideSaid(output))
             case _:
                 self._outbox.put(CallSaid(output))
 

@@ -7,9 +7,9 @@ from types import MappingProxyType
 
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.sdp.model import SessionDescription
+from sansio_sip.sip.call_events import CallEnd, CallId, EndKind
 from sansio_sip.sip.headers import NameAddress
 from sansio_sip.sip.uri import SipUri, parse_uri
-from sansio_sip.sip.user_agent import CallEnd, CallId, EndKind
 
 from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid
 from .media_plane import SessionId

@@ -21,16 +21,14 @@ from sansio_sip.dtmf.info import parse_info
 from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, SendDatagram
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.sdp.parser import parse_description
-from sansio_sip.sip.call_events import CallEvent
-from sansio_sip.sip.uri import SipUri, parse_uri
-from sansio_sip.sip.user_agent import (
+from sansio_sip.sip.call_events import (
     CallAccepted,
     CallConfirmed,
     CallEnd,
     CallEnded,
+    CallEvent,
     CallProgress,
     CallRedirected,
-    Consent,
     DescriptionChanged,
     EndKind,
     IncomingCall,
@@ -42,6 +40,8 @@ from sansio_sip.sip.user_agent import (
     ReofferReceived,
     ReofferRejected,
 )
+from sansio_sip.sip.policy import Consent
+from sansio_sip.sip.uri import SipUri, parse_uri
 
 from . import events, media_plane
 from .account import Account

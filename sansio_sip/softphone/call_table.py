@@ -12,7 +12,8 @@ from typing import TypeAlias
 from sansio_sip.effects import CloseFlow, OpenDatagram, SendDatagram
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.machine import Outbox
-from sansio_sip.sip.user_agent import CallId, UserAgent
+from sansio_sip.sip.call_events import CallId
+from sansio_sip.sip.user_agent import UserAgent
 
 from .account import Account
 from .call import Call

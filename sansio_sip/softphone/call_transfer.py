@@ -10,10 +10,10 @@ call that is to take another's place (`Call.replaces`) hangs that one up when it
 """
 
 from sansio_sip.errors import LocalProtocolError
+from sansio_sip.sip.call_events import CallEnd, ReferProgress, ReferReceived
 from sansio_sip.sip.policy import Consent
 from sansio_sip.sip.status import cause_of
 from sansio_sip.sip.uri import SipUri
-from sansio_sip.sip.user_agent import CallEnd, ReferProgress, ReferReceived
 
 from . import events
 from .call import Call, Referral, target_uri

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
+from sansio_sip.sip.message_summary import MessageSummary
+
 from .call_info import AccountId, CallInfo, CallUuid, HangupInfo
 from .media_plane import MediaStatistics
 
@@ -38,8 +40,12 @@ __all__ = [
     "MediaConnected",
     "MediaDisconnected",
     "MessageReceived",
+    "MessagesWaiting",
+    "Notified",
     "RemoteHold",
     "RemoteResumed",
+    "RequestAnswered",
+    "SubscriptionEnded",
     "TransferCompleted",
     "TransferFailed",
     "TransferProgress",
@@ -300,6 +306,71 @@ class MessageReceived(_OfAccount):
 
 
 @dataclass(frozen=True, slots=True)
+class RequestAnswered(_OfAccount):
+    """What has become of a MESSAGE of ours outside of calls, by the number that sending it gave."""
+
+    request: int
+    status: int
+    cause: str
+
+    name = "onRequestAnswered"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"request": self.request, "status": self.status, "cause": self.cause}
+
+
+@dataclass(frozen=True, slots=True)
+class Notified(_OfAccount):
+    """News of something that we have subscribed to (RFC 6665). `state`: `active`, `pending`, `terminated`."""
+
+    subscription: str
+    event: str
+    state: str
+    content_type: str
+    body: bytes
+
+    name = "onNotified"
+
+    def as_dict(self) -> dict[str, Any]:
+        text = self.body.decode("utf-8", "replace")
+        return {
+            "subscription": self.subscription,
+            "event": self.event,
+            "state": self.state,
+            "contentType": self.content_type,
+            "body": text,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesWaiting(_OfAccount):
+    """What is in a mailbox that we have subscribed to (RFC 3842). Comes besides Notified."""
+
+    subscription: str
+    summary: MessageSummary
+
+    name = "onMessagesWaiting"
+
+    def as_dict(self) -> dict[str, Any]:
+        kinds = {row.kind: [row.new, row.old] for row in self.summary.messages}
+        return {"subscription": self.subscription, "waiting": self.summary.waiting, "messages": kinds}
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionEnded(_OfAccount):
+    """The last that is said of a subscription. `status`: of a refusal, 408 where nobody answers, 200 else."""
+
+    subscription: str
+    status: int
+    reason: str
+
+    name = "onSubscriptionEnded"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"subscription": self.subscription, "status": self.status, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
 class CallTerminated(_OfCall):
     """onCallTerminated: an answered call has ended. `statistics`: the last snapshot of its media."""
 
@@ -485,6 +556,10 @@ Event: TypeAlias = (
     | TransferCompleted
     | TransferFailed
     | MessageReceived
+    | RequestAnswered
+    | Notified
+    | MessagesWaiting
+    | SubscriptionEnded
     | CallTerminated
     | CallFailed
     | IncomingCall

@@ -16,11 +16,13 @@ from sansio_sip.sip.session_timer import MIN_SE
 from sansio_sip.sip.uri import SipUri, parse_uri
 
 from .media_plane import MediaProfile
+from .quality import QualityOptions
 
 __all__ = ["AccountOptions", "Options", "SoftphoneOptions"]
 
 CODECS = ("opus", "g722", "pcmu", "pcma")
 DEFAULT_CODECS = ("opus", "pcmu", "pcma")
+TRACKING = ("ALL", "NONE", "REMOTEONLY", "LOCALONLY")
 DEBUG_LEVELS = ("OFF", "ERROR", "WARN", "INFO", "DEBUG", "ALL")
 ANY_ADDRESS = Address("0.0.0.0", 0)
 
@@ -175,6 +177,10 @@ class Options:
         stop_auto_register_on_connect: `login` opens the connection alone, for `register` (reference:
             stopAutoRegisterOnConnect).
         debug: level of the log, one of OFF, ERROR, WARN, INFO, DEBUG, ALL (reference: debug).
+        enable_tracking, enable_quality_tracking: what is told of quality (reference: enableTracking,
+            enableQualityTracking): `ALL` and enable_tracking: statistics and mediaMetrics; `REMOTEONLY`: statistics;
+            `LOCALONLY`: mediaMetrics; `NONE`: neither.
+        quality: thresholds of mediaMetrics.
         codecs, profiles, display_name, bind, media_addresses, login_timeout, ca_file, tls_verify: as in AccountOptions.
     """
 
@@ -184,6 +190,9 @@ class Options:
     allow_multiple_incoming_calls: bool = False
     stop_auto_register_on_connect: bool = False
     debug: str = "INFO"
+    enable_tracking: bool = True
+    enable_quality_tracking: str = "ALL"
+    quality: QualityOptions = field(default_factory=QualityOptions)
     codecs: tuple[str, ...] = DEFAULT_CODECS
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
     display_name: str | None = None
@@ -196,6 +205,10 @@ class Options:
     def __post_init__(self) -> None:
         if not self.servers:
             raise ValueError("servers is empty: allowed are one or more wss://, ws:// or udp:// URLs")
+        if self.enable_quality_tracking not in TRACKING:
+            raise ValueError(
+                f"enable_quality_tracking is {self.enable_quality_tracking!r}: allowed are {', '.join(TRACKING)}"
+            )
         if self.debug not in DEBUG_LEVELS:
             raise ValueError(f"debug is {self.debug!r}: allowed are {', '.join(DEBUG_LEVELS)}")
         if not MIN_REFRESH <= self.registration_refresh_timer <= MAX_EXPIRES:

@@ -16,7 +16,7 @@ from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.sdp.attributes import direction_of
 from sansio_sip.sdp.model import SessionDescription
 from sansio_sip.sdp.parser import parse_description
-from sansio_sip.sip.user_agent import ReofferAnswered, ReofferReceived, ReofferRejected
+from sansio_sip.sip.call_events import ReofferAnswered, ReofferReceived, ReofferRejected
 
 from . import events
 from .call import Call

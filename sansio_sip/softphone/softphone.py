@@ -33,8 +33,8 @@ from sansio_sip.errors import LocalProtocolError
 from sansio_sip.timers import Deadlines, TimerSet
 from sansio_sip.trace import RecordedOutbox, recorded
 
-from . import events
-from .account import Account, AccountState, CallSaid, Down, LoggedIn, LoggedOut, LoginRefused, Traced, Up
+from . import events, outside
+from .account import Account, AccountState, CallSaid, Down, LoggedIn, LoggedOut, LoginRefused, OutsideSaid, Traced, Up
 from .call_control import AccountTouched, CallControl
 from .call_info import AccountId, CallInfo, CallUuid
 from .events import Event
@@ -319,6 +319,44 @@ class Softphone:
         self._calls.redirect(call, target, now=now)
         self._drain_calls(now)
 
+    # Outside of calls
+
+    @recorded
+    def send_message(self, account: AccountId, target: str, text: str, *, now: float) -> int:
+        """Sends a text (MESSAGE, RFC 3428). Gives RequestAnswered with the number that is returned.
+
+        Raises:
+            LocalProtocolError: no signalling flow, or a bad target.
+        """
+        row = self._account(account)
+        number = outside.send_message(row, target, text, now=now)
+        row.touched(now=now)
+        self._drain_account(row, now)
+        return number
+
+    @recorded
+    def subscribe(self, account: AccountId, event: str, target: str | None = None, *, now: float) -> str:
+        """Subscribes to somebody's state, one's own mailbox by default (RFC 6665: `message-summary`, `dialog`...).
+
+        Gives Notified any number of times, and MessagesWaiting with them, at last SubscriptionEnded.
+
+        Raises:
+            LocalProtocolError: no signalling flow, or a bad target.
+        """
+        row = self._account(account)
+        name = outside.subscribe(row, event, target, now=now)
+        row.touched(now=now)
+        self._drain_account(row, now)
+        return name
+
+    @recorded
+    def unsubscribe(self, account: AccountId, subscription: str, *, now: float) -> None:
+        """Gives SubscriptionEnded. Raises LocalProtocolError where there is none of that name."""
+        row = self._account(account)
+        outside.unsubscribe(row, subscription, now=now)
+        row.touched(now=now)
+        self._drain_account(row, now)
+
     @recorded
     def mute(self, call: CallUuid, *, now: float) -> None:
         """The far end hears silence from now on (reference: mute)."""
@@ -524,6 +562,9 @@ class Softphone:
                     )
                 case LoggedOut():
                     self._outbox.put(events.Logout(account.id, output.reason))
+                case OutsideSaid():
+                    for event in outside.events_of(account.id, output.event):
+                        self._outbox.put(event)
                 case CallSaid():
                     self._calls.receive(account, output.event, now=now)
                     self._drain_calls(now)

@@ -7,19 +7,12 @@ from sip.ua_pipe import ANSWER, OFFER, Stranger
 
 from sansio_sip.context import Context, Entropy, Secret
 from sansio_sip.effects import Address
+from sansio_sip.sip.call_events import CallAccepted, CallEnd, CallEnded, EndKind, IncomingCall
 from sansio_sip.sip.digest import DigestServer, Outcome, digest_response, hash_a1
 from sansio_sip.sip.message import Request
+from sansio_sip.sip.registration import Registered, RegistrationFailed
 from sansio_sip.sip.uri import SipUri
-from sansio_sip.sip.user_agent import (
-    CallAccepted,
-    CallEnd,
-    CallEnded,
-    EndKind,
-    IncomingCall,
-    Registered,
-    RegistrationFailed,
-    SendMessage,
-)
+from sansio_sip.sip.user_agent import SendMessage
 
 SERVER = Address("192.0.2.100", 5060)
 TARGET = SipUri("192.0.2.2", "bob")

@@ -9,10 +9,10 @@ from sip.ua_pipe import ALICE, ANSWER, BOB, OFFER, Node
 
 from sansio_sip.context import Context, Entropy
 from sansio_sip.errors import LocalProtocolError
+from sansio_sip.sip.call_events import CallId, IncomingCall
 from sansio_sip.sip.parser import parse_message
 from sansio_sip.sip.transport import Hop
 from sansio_sip.sip.uri import SipUri
-from sansio_sip.sip.user_agent import CallId, IncomingCall
 
 STEPS = st.lists(
     st.sampled_from(["call", "answer", "reject", "hang up", "reoffer", "deliver", "lose", "wait", "wait long"]),

@@ -4,10 +4,7 @@ import pytest
 from sip.ua_pipe import ANSWER, OFFER, Stranger
 
 from sansio_sip.errors import LocalProtocolError
-from sansio_sip.sip.headers import Reason
-from sansio_sip.sip.message import Request, Response
-from sansio_sip.sip.uri import SipUri
-from sansio_sip.sip.user_agent import (
+from sansio_sip.sip.call_events import (
     CallAccepted,
     CallConfirmed,
     CallEnd,
@@ -21,6 +18,9 @@ from sansio_sip.sip.user_agent import (
     ReofferReceived,
     ReofferRejected,
 )
+from sansio_sip.sip.headers import Reason
+from sansio_sip.sip.message import Request, Response
+from sansio_sip.sip.uri import SipUri
 
 TARGET = SipUri("192.0.2.2", "bob")
 CANCELED = CallEnd(EndKind.CANCELED, "local", 487, "Canceled")
@@ -84,7 +84,7 @@ def quiet(peer: Stranger, seconds: float = 70.0) -> None:
     assert not peer.ua._sessions
     assert not peer.ua._clients
     assert not peer.ua._servers
-    assert not peer.ua._merging
+    assert not peer.ua._doorkeeper
     assert ended(peer) == []
 
 

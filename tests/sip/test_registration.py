@@ -10,10 +10,9 @@ from sip.ua_pipe import ALICE, OFFER, Stranger
 
 from sansio_sip.effects import Address, FlowId
 from sansio_sip.sip.message import Request
-from sansio_sip.sip.registration import RegistrationState
+from sansio_sip.sip.registration import Registered, RegistrationFailed, RegistrationState, Unregistered
 from sansio_sip.sip.transport import Hop
 from sansio_sip.sip.uri import SipUri
-from sansio_sip.sip.user_agent import Registered, RegistrationFailed, Unregistered
 
 SERVER = Address("192.0.2.100", 5060)
 INSTANCE = "urn:uuid:00000000-0000-4000-8000-000000000001"

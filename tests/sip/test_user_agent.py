@@ -10,12 +10,11 @@ from sip.ua_pipe import ANSWER, BOB, OFFER, Stranger
 from sansio_sip.effects import Address
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.sip.body import description_of
-from sansio_sip.sip.call_events import CallId
+from sansio_sip.sip.call_events import CallEnded, CallId, IncomingCall
 from sansio_sip.sip.message import Message, Request, Response
 from sansio_sip.sip.parser import parse_message
 from sansio_sip.sip.session_state import SessionState
 from sansio_sip.sip.uri import SipUri
-from sansio_sip.sip.user_agent import CallEnded, IncomingCall
 
 SERVER = Address("192.0.2.100", 5060)
 
@@ -388,7 +387,7 @@ class CallMachine(RuleBasedStateMachine):
         assert self.peer.ua.next_timeout() is None
         assert not self.peer.ua._sessions
         assert not self.peer.ua._clients
-        assert not self.peer.ua._merging
+        assert not self.peer.ua._doorkeeper
         numbers_rise(list(self.requests))
 
 

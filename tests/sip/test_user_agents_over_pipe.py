@@ -3,9 +3,7 @@
 import pytest
 from sip.ua_pipe import ALICE, ANSWER, BOB, OFFER, Node, Pipe
 
-from sansio_sip.sip.message import Message, Request
-from sansio_sip.sip.uri import SipUri
-from sansio_sip.sip.user_agent import (
+from sansio_sip.sip.call_events import (
     CallAccepted,
     CallConfirmed,
     CallEnd,
@@ -19,6 +17,8 @@ from sansio_sip.sip.user_agent import (
     ReofferReceived,
     ReofferRejected,
 )
+from sansio_sip.sip.message import Message, Request
+from sansio_sip.sip.uri import SipUri
 
 TO_BOB = SipUri("192.0.2.2", "bob", port=5060)
 

@@ -7,11 +7,12 @@ from random import Random
 from sansio_sip.context import Context, Entropy, Secret
 from sansio_sip.effects import Address, FlowId
 from sansio_sip.sip.headers import CSeq
+from sansio_sip.sip.identity import AccountConfig
 from sansio_sip.sip.message import Message, Request
 from sansio_sip.sip.parser import parse_message
 from sansio_sip.sip.transport import Hop
 from sansio_sip.sip.uri import SipUri, parse_uri
-from sansio_sip.sip.user_agent import AccountConfig, SendMessage, UserAgent
+from sansio_sip.sip.user_agent import SendMessage, UserAgent
 
 __all__ = ["ALICE", "ANSWER", "BOB", "OFFER", "Node", "Pipe", "Stranger", "config", "name_of"]
 
