@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_DIR ?= demo
 
-.PHONY: help demo test lint types interop soak bench fuzz docs clean
+.PHONY: help demo test lint types interop soak bench fuzz docs package clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,8 +31,9 @@ $(BIN)/.interop: $(BIN)/.test
 demo: $(BIN)/.base ## set up, then place a real call on the embedded server (DEMO_DIR=folder, ARGS=options)
 	$(BIN)/sansio-sip demo --dir $(DEMO_DIR) $(ARGS)
 
-test: $(BIN)/.test ## set up, then run the tests (ARGS=options of pytest)
-	$(BIN)/python -m pytest -m 'not interop and not soak' --cov --cov-report=term:skip-covered $(ARGS)
+test: $(BIN)/.test ## set up, then run the tests; says which branches were not taken (ARGS=options of pytest)
+	$(BIN)/python -m pytest -m 'not interop and not soak and not realtime' -n auto --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest -m 'realtime and not interop' --cov --cov-append --cov-report=term:skip-covered $(ARGS)
 
 lint: $(BIN)/.lint ## style, import rules and types
 	$(BIN)/ruff check .
@@ -57,5 +58,13 @@ docs: $(BIN)/.base ## build the documentation into site/, strictly
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	$(BIN)/mkdocs build --strict --quiet
 
+package: $(BIN)/.base ## build wheel and sdist into dist/, and try the wheel in an environment of its own
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	rm -rf dist build
+	$(BIN)/python -m build --outdir dist >/dev/null
+	$(PYTHON) -m venv build/venv
+	build/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$(echo dist/*.whl)[cli,trio]"
+	cd build && venv/bin/sansio-sip demo --runtime trio
+
 clean: ## remove what the targets above have made
-	rm -rf $(VENV) $(DEMO_DIR) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(DEMO_DIR) dist build site .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -27,7 +27,7 @@ from .exit_status import DONE, FAILED
 from .output import Reporter
 from .progress import Bar
 from .runner import Running, started
-from .runtimes import Runtime, choose
+from .runtimes import Runtime, choose, go_first
 from .scripted_phone import Finished, Plan, ScriptedPhone
 from .verdict import Verdict
 
@@ -93,6 +93,7 @@ class Demo:
             said.close()
         recording = Recording(self._folder / TRACE, full=True)
         self._bar.start()
+        go_first()
         try:
             return self._runtime.run(lambda: self._main(recording))
         finally:

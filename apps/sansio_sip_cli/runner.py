@@ -7,7 +7,7 @@ from typing import Any
 
 from .exit_status import FAILED, INTERRUPTED
 from .output import Reporter
-from .runtimes import Runtime
+from .runtimes import Runtime, go_first
 from .scripted_phone import Finished, ScriptedPhone
 
 OnEvent = Callable[[Any, float], None]
@@ -69,6 +69,7 @@ def run_phone(runtime: Runtime, phone: ScriptedPhone, reporter: Reporter) -> int
             reporter.summary(outcome.exit_status, runtime.now())
             return outcome
 
+    go_first()
     outcome = runtime.run(main)
     if reporter.reader_gone:
         return FAILED

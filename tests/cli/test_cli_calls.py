@@ -18,6 +18,8 @@ from interop.peers import Lines, free_port, sansio_sip, wait_for
 
 from sansio_sip_cli.audio import load
 
+pytestmark = pytest.mark.realtime
+
 RUNTIMES = ["asyncio", "trio"]
 
 

@@ -10,6 +10,8 @@ from interop.peers import Lines, sansio_sip
 
 from sansio_sip_cli.audio import load
 
+pytestmark = pytest.mark.realtime
+
 FILES = ["alice-heard.wav", "alice-said.wav", "bob-heard.wav", "bob-said.wav", "trace.jsonl"]
 
 # Replays argv[1] as the command does; says what was loaded and which sockets were opened, on standard error.
