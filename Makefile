@@ -52,7 +52,7 @@ bench: $(BIN)/.base ## benchmarks beside the peers, as ratios
 
 fuzz: $(BIN)/.test ## run each fuzz target for SECONDS (default 60)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
-	for target in fuzz/fuzz_*.py; do $(BIN)/python $$target -max_total_time=$(or $(SECONDS),60) || exit 1; done
+	for target in $$($(BIN)/python -m fuzz --list); do $(BIN)/python -m fuzz $$target -max_total_time=$(or $(SECONDS),60) || exit 1; done
 
 docs: $(BIN)/.base ## build the documentation into site/, strictly
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'

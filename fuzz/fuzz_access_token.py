@@ -14,13 +14,3 @@ def one(data: bytes) -> None:
             token = parse_access_token(text)
             assert token.issuer
             assert isinstance(token.username(token.not_before), str)
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

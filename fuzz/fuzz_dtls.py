@@ -1,7 +1,6 @@
 """Octets from the network never raise out of DTLS, and records are cut where they were joined."""
 
 import random
-import sys
 
 from sansio_sip.context import Context, Entropy
 from sansio_sip_media.dtls import DtlsTransport
@@ -20,11 +19,3 @@ def one(data: bytes) -> None:
             end.receive(data[start : start + 700], now=float(number))
             end.handle_timeout(now=float(number))
         assert len(list(end.outputs())) <= 4 + 3 * (len(data) // 700 + 1)
-
-
-if __name__ == "__main__":
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

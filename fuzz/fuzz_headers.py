@@ -35,13 +35,3 @@ def one(data: bytes) -> None:
         assert kind.parse(str(value)) == value
     with suppress(ParseError, ValueError if set(text) & set("\r\n\0") else ParseError):
         check_headers(Response(200, "OK", [(name, text)]))
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

@@ -34,13 +34,3 @@ def one(data: bytes) -> None:
         except (ParseError, NegotiationError, LocalProtocolError):  # the only exceptions allowed
             if session.state is not State.STABLE:
                 session.rollback()
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

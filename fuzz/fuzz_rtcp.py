@@ -22,13 +22,3 @@ def one(data: bytes) -> None:
     assert session.rtt is None or 0 <= session.rtt < 65_536
     assert len(session._members) <= MAX_MEMBERS
     assert parse_compound(session.bye(now=20.0))
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

@@ -14,13 +14,3 @@ def one(data: bytes) -> None:
     with suppress(ParseError):
         packets = parse_compound(data)
         assert parse_compound(serialize_compound(packets)) == packets
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

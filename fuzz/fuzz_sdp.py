@@ -1,7 +1,5 @@
 """Octets are refused with ParseError, or read, written and read again the same, and answered whole or not at all."""
 
-import sys
-
 from sansio_sip.effects import Address
 from sansio_sip.errors import ParseError
 from sansio_sip.sdp.attributes import Fingerprint
@@ -21,11 +19,3 @@ def one(data: bytes) -> None:
         return
     assert parse_description(bytes(answer)) == answer
     assert len(answer.media) == len(offer.media)
-
-
-if __name__ == "__main__":
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

@@ -22,13 +22,3 @@ def one(data: bytes) -> None:
     for _ in server.outputs():
         pass
     server.handle_timeout(now=now + 700.0)
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

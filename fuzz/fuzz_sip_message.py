@@ -1,7 +1,7 @@
 """Whatever the octets: `parse_message` gives a message or raises ParseError, nothing else.
 
 Of a message that it gives, each header reads or raises ParseError; what is written is read again as the same message;
-and a stream cut at any place yields what the whole one does. Run: python fuzz/fuzz_sip_message.py [corpus] [options].
+and a stream cut at any place yields what the whole one does.
 """
 
 from sansio_sip.errors import ParseError
@@ -26,13 +26,3 @@ def one(data: bytes) -> None:
     except ParseError as error:  # the only exception allowed
         refused = refusal(data, error)
         assert refused is None or bytes(refused)
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

@@ -17,13 +17,3 @@ def one(data: bytes) -> None:
         pieces += [f"{type(item).__name__} {item}" for item in cut.messages()]
     assert items == pieces
     assert len(items) <= len(stream) // 2 + 1
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

@@ -44,13 +44,3 @@ def one(data: bytes) -> None:
         now = max(now, due)
         phone.handle_timeout(now=now)
     raise AssertionError(f"a timer is armed after the end: {due}")
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

@@ -31,13 +31,3 @@ def one(data: bytes) -> None:
         agent.receive_datagram(FlowId("a"), datagram, Address("10.0.0.3", 3000), now=number)
         agent.handle_timeout(now=number)
         assert sum(isinstance(output, SendDatagram) for output in agent.outputs()) <= 4
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

@@ -26,13 +26,3 @@ def one(data: bytes) -> None:
         with suppress(ParseError):  # the only exception allowed
             report = replay(text, build, array=rebuild_array)
             assert len(report.differences) <= min(report.different, report.SHOWN)
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

@@ -26,13 +26,3 @@ def one(data: bytes) -> None:
     client.close(now=20.0)
     client.handle_timeout(now=600.0)
     assert len(list(client.outputs())) <= 8
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

@@ -16,13 +16,3 @@ def one(data: bytes) -> None:
         assert parse_uri(str(uri)) == uri
         assert not isinstance(uri, SipUri) or uri.equivalent(uri)
         assert not set(str(uri)) & set("\r\n\0 ")
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()

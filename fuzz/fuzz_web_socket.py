@@ -34,13 +34,3 @@ def one(data: bytes) -> None:
             others = said(cut, data, 1 + len(data) // 5)
             messages, same = ([one for one in each if isinstance(one, MessageReceived)] for each in (outputs, others))
             assert messages == same
-
-
-if __name__ == "__main__":
-    import sys
-
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()
