@@ -133,8 +133,8 @@ class WebRtcTransport:
         remote = negotiated.ice
         if self._ice.needs_restart(remote.ufrag, remote.pwd):
             # An answer with new credentials to an offer that asked for no restart: RFC 8839 forbids it, and following
-            # is the only way to hear such a peer.
-            self._ice.restart(now=now)
+            # is the only way to hear such a peer. Ours stay: the peer has no others.
+            self._ice.restart(keep_credentials=True, now=now)
         self._ice.set_remote(remote.ufrag, remote.pwd, remote.candidates, lite=remote.lite, now=now)
         self._drain_ice(now)
 

@@ -5,7 +5,8 @@ Theory of operation
 `add_flow` is told of each host socket. Every STUN server of the same address family is asked from it for our mapped
 address, and every TURN server for a relayed one; the requests start `TA` apart. What is found comes out as
 `CandidateFound`, to be given to `IceAgent.add_local_candidate`. `GatheringFinished` comes when all have answered or
-failed, or at `limit`: a call need not wait for a dead server, and what is found later may still be trickled.
+failed, or at `limit`: a call need not wait for a dead server, and what is found later may still be trickled. Which
+server it was that gave nothing, `problems` says. A flow or a server that is added later begins anew.
 
 A relayed candidate has a flow of its own, named `<flow>/relay<n>`, that no socket stands for: whoever sees a
 `SendDatagram` of the agent by such a flow (`owns`) calls `send`; what arrives by it comes out as `DatagramReceived`.
@@ -113,6 +114,7 @@ class _Binding:
     server: Address
     mapped: Address | None = None
     settled: bool = False
+    failure: str = ""
 
 
 @dataclass(slots=True)
@@ -126,6 +128,7 @@ class _Relay:
     generation: int = 0
     own_flow: FlowId | None = None
     settled: bool = False
+    failure: str = ""
 
 
 class Gatherer:
@@ -140,12 +143,13 @@ class Gatherer:
         limit: float = LIMIT,
     ) -> None:
         self._context = context
-        self._stun_servers = stun_servers
-        self._turn_servers = turn_servers
+        self._servers: list[Address | TurnServer] = [*stun_servers, *turn_servers]
+        self._flows: dict[FlowId, Address] = {}
         self._limit = limit
         self._waiting: list[_Binding | _Relay] = []
         self._bindings: list[_Binding] = []
         self._relays: list[_Relay] = []
+        self._numbers: Counter[FlowId] = Counter()
         self._requests: dict[bytes, tuple[StunTransaction, _Binding]] = {}
         self._deadlines: Deadlines[bytes] = Deadlines()
         self._timers: TimerSet[Timer] = TimerSet()
@@ -159,24 +163,17 @@ class Gatherer:
 
     def add_flow(self, flow: FlowId, local: Address, *, now: float) -> None:
         """A host socket is open: asks all servers from it."""
-        for server in self._stun_servers:
-            if _same_family(local, server):
-                binding = _Binding(flow, local, server)
-                self._bindings.append(binding)
-                self._waiting.append(binding)
-        for turn in self._turn_servers:
-            if _same_family(local, turn.address):
-                client = TurnClient(self._context, turn, flow)
-                relay = _Relay(flow, len(self._relays), turn.address, client)
-                self._relays.append(relay)
-                self._waiting.append(relay)
-        if Timer.LIMIT not in self._timers and not self._finished:
-            self._timers.arm(Timer.LIMIT, now + self._limit)
-        self._run(now)
-        self._finish_if_settled()
+        self._flows[flow] = local
+        self._begin([(flow, server) for server in self._servers], now)
+
+    def add_server(self, server: Address | TurnServer, *, now: float) -> None:
+        """The address of one more server is known: asks it from all sockets."""
+        self._servers.append(server)
+        self._begin([(flow, server) for flow in self._flows], now)
 
     def remove_flow(self, flow: FlowId, *, now: float) -> None:
         """A host socket is gone, and the allocations on it."""
+        self._flows.pop(flow, None)
         self._waiting = [waiting for waiting in self._waiting if waiting.flow != flow]
         self._bindings = [binding for binding in self._bindings if binding.flow != flow]
         for transaction_id in [key for key, (_, binding) in self._requests.items() if binding.flow == flow]:
@@ -191,6 +188,24 @@ class Gatherer:
     def owns(self, flow: FlowId) -> bool:
         """Whether this is the flow of a relayed candidate."""
         return any(relay.own_flow == flow for relay in self._relays)
+
+    def socket_of(self, flow: FlowId) -> FlowId:
+        """The flow of the socket that carries it: its own, but for one of a relayed candidate."""
+        return next((relay.flow for relay in self._relays if relay.own_flow == flow), flow)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every server has answered or failed."""
+        return all(one.settled for one in (*self._bindings, *self._relays))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What each server that has given nothing is called, and why, for people."""
+        found = [f"STUN server {one.server}: {one.failure}" for one in self._bindings if one.failure]
+        found += [f"TURN server {one.server}: {one.failure}" for one in self._relays if one.failure]
+        found += [f"STUN server {one.server}: no answer yet" for one in self._bindings if not one.settled]
+        found += [f"TURN server {one.server}: no answer yet" for one in self._relays if not one.settled]
+        return tuple(dict.fromkeys(found))
 
     def send(self, flow: FlowId, data: bytes, destination: Address, *, now: float) -> None:
         """Sends by the flow of a relayed candidate."""
@@ -252,7 +267,7 @@ class Gatherer:
             else:
                 self._take(transaction_id)
                 self.counters["no answer"] += 1
-                binding.settled = True
+                binding.settled, binding.failure = True, "no answer"
         for relay in list(self._relays):
             relay.client.handle_timeout(now=now)
             self._drain(relay, now)
@@ -277,6 +292,27 @@ class Gatherer:
         return self._outbox.drain()
 
     # Within
+
+    def _begin(self, asked: list[tuple[FlowId, Address | TurnServer]], now: float) -> None:
+        """Each of these flows asks its server, in turn."""
+        for flow, server in asked:
+            at = server.address if isinstance(server, TurnServer) else server
+            if not _same_family(self._flows[flow], at):
+                continue
+            if isinstance(server, TurnServer):
+                relay = _Relay(flow, self._numbers[flow], at, TurnClient(self._context, server, flow))
+                self._numbers[flow] += 1
+                self._relays.append(relay)
+                self._waiting.append(relay)
+            else:
+                binding = _Binding(flow, self._flows[flow], at)
+                self._bindings.append(binding)
+                self._waiting.append(binding)
+            self._finished = self._concluded = False
+        if Timer.LIMIT not in self._timers and not self._finished:
+            self._timers.arm(Timer.LIMIT, now + self._limit)
+        self._run(now)
+        self._finish_if_settled()
 
     def _run(self, now: float) -> None:
         """Starts the next request if Ta has passed."""
@@ -320,6 +356,7 @@ class Gatherer:
         mapped = message.address(Attribute.XOR_MAPPED_ADDRESS) or message.address(Attribute.MAPPED_ADDRESS)
         if message.kind is not StunClass.SUCCESS or mapped is None:
             self.counters["refused"] += 1
+            binding.failure = "refused"
         elif mapped != binding.mapped:
             binding.mapped = mapped
             # Without a NAT it is the host candidate again: redundant (RFC 8445 section 5.1.3).
@@ -354,6 +391,7 @@ class Gatherer:
             case AllocationFailed(status, reason):
                 relay.settled = True
                 self.counters["no relay"] += 1
+                relay.failure = f"{status or ''} {reason}".strip()
                 self._lost(relay, f"{status} {reason}".strip())
             case Released():
                 relay.settled = True
@@ -370,8 +408,7 @@ class Gatherer:
             relay.own_flow = None
 
     def _finish_if_settled(self) -> None:
-        settled = [binding.settled for binding in self._bindings] + [relay.settled for relay in self._relays]
-        if all(settled):
+        if self.is_settled:
             self._finish()
 
     def _finish(self) -> None:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
-from sansio_sip.context import Context, Secret
+from sansio_sip.context import Context, Opaque, Secret
 from sansio_sip.effects import Address, FlowId, SendDatagram
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
@@ -200,9 +200,9 @@ class TurnClient:
         if known is None:
             return
         if known.bound:
-            self._put(struct.pack("!HH", known.channel, len(data)) + data)
+            self._put(_wrapped(struct.pack("!HH", known.channel, len(data)) + data, data))
         elif known.permitted:
-            self._put(self._indication(address, data))
+            self._put(_wrapped(self._indication(address, data), data))
         elif len(known.waiting) < MAX_WAITING:
             known.waiting.append(data)
 
@@ -517,3 +517,8 @@ def _opaque_string(text: str) -> str:
     """The OpaqueString profile (RFC 8265 section 4.2.2) as far as it maps: other spaces to U+0020, then NFC."""
     spaced = "".join(" " if unicodedata.category(character) == "Zs" else character for character in text)
     return unicodedata.normalize("NFC", spaced)
+
+
+def _wrapped(packet: bytes, data: bytes) -> bytes:
+    """A packet around data that no replay can make again cannot be made again either."""
+    return Opaque(packet) if isinstance(data, Opaque) else packet

@@ -1,0 +1,321 @@
+"""The ways to one peer: the ICE agent, the gatherer of its candidates, and the names that must be looked up for both.
+
+Theory of operation
+-------------------
+    add_flow -> host candidate
+             -> servers: name -> Resolve -> address -> Gatherer -> CandidateFound -> IceAgent
+                                                    \\-> all have answered, or 2 s have passed -> Gathered
+
+A description should wait while `is_gathering`. What is found later is not lost: checks use it, and so does the next
+description.
+
+Datagrams of a socket are given to `receive_datagram`. What belongs to a STUN or TURN server is taken here, and what a
+relay brings from the peer comes out as `Relayed`, by the flow of the relayed candidate; the rest is the agent's, or
+none of ICE's. `send` takes what is to leave, by whichever flow.
+
+A browser hides its addresses behind names such as `<uuid>.local` (RFC 8828). They are looked up, a few at a time, and
+never any other name: a peer shall not choose what we ask the DNS.
+
+With `relay_only` the peer is told of no address but those of relays, and no other is used.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias, assert_never
+
+from sansio_sip.context import Context
+from sansio_sip.effects import Address, FlowId, Record, Resolve, SendDatagram
+from sansio_sip.errors import ParseError
+from sansio_sip.machine import Outbox
+from sansio_sip.softphone.ice_servers import IceServerUrl, TurnAccount
+
+from . import stun
+from .agent import ConsentLost, IceAgent, PairSelected, StateChanged
+from .candidate import Candidate, CandidateType
+from .gathering import (
+    LIMIT,
+    CandidateFound,
+    CandidateLost,
+    DatagramReceived,
+    Gatherer,
+    GatheringFinished,
+    TurnServer,
+)
+
+__all__ = ["Connectivity", "ConnectivityOutput", "Gathered", "IceServers", "Relayed"]
+
+MAX_HIDDEN = 8
+"""Names of the peer's candidates that are looked up in a session: a browser has one for each of its addresses."""
+
+HIDDEN_NAME = re.compile(r"(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.local\.?")
+"""What draft-ietf-mmusic-mdns-ice-candidates section 3.1.1 has browsers make up."""
+
+NOWHERE = Address("0.0.0.0", 9)
+
+
+@dataclass(frozen=True, slots=True)
+class IceServers:
+    """Whom to ask for candidates. `relay_only`: use no candidates but relayed ones."""
+
+    stun: tuple[str, ...] = ()
+    turn: tuple[TurnAccount, ...] = ()
+    relay_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """All candidates that are waited for are there. `problems`: which servers gave none, and why, for people."""
+
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """A datagram of the peer that came by a relay: for whoever takes those of real flows."""
+
+    flow: FlowId
+    data: bytes
+    source: Address
+
+
+ConnectivityOutput: TypeAlias = SendDatagram | Resolve | Gathered | Relayed | StateChanged | PairSelected | ConsentLost
+
+
+class Connectivity:
+    """The machine. `agent` is for questions and for what concerns it alone; `drain` must follow."""
+
+    def __init__(self, context: Context, servers: IceServers, *, controlling: bool) -> None:
+        self.agent = IceAgent(context, controlling=controlling)
+        self._gatherer = Gatherer(context)
+        self._relay_only = servers.relay_only
+        self._outbox: Outbox[ConnectivityOutput] = Outbox()
+        self._counters: Counter[str] = Counter()
+        self._waiting = [(IceServerUrl.parse(text, "stun"), None) for text in servers.stun] + [
+            (IceServerUrl.parse(account.url, "turn"), account) for account in servers.turn
+        ]
+        self._has_servers = bool(self._waiting)
+        self._queries: dict[int, tuple[IceServerUrl, TurnAccount | None] | Candidate] = {}
+        self._query = 0
+        self._hidden: set[str] = set()
+        self._unknown: list[str] = []
+        self._limit: float | None = None
+
+    @property
+    def is_gathering(self) -> bool:
+        """Whether more candidates are waited for."""
+        return self._limit is not None
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What was passed over, by cause."""
+        return Counter(self.agent.counters) + self._counters + self._gatherer.counters
+
+    def socket_of(self, flow: FlowId) -> FlowId:
+        """The flow of the socket that carries this one."""
+        return self._gatherer.socket_of(flow)
+
+    @property
+    def default(self) -> Address | None:
+        """What to name as our address for a peer without ICE (RFC 8839 section 4.2.2); None: that of the socket."""
+        if not self._relay_only:
+            return None
+        lines = self.agent.local_candidates
+        return Candidate.parse(lines[0]).address if lines else NOWHERE
+
+    # Commands
+
+    def add_flow(self, flow: FlowId, local: Address, *, now: float) -> None:
+        """A socket is open."""
+        if not self._relay_only:
+            self.agent.add_local_candidate(flow, local, now=now)
+        if self._has_servers:
+            self._limit = now + LIMIT
+        waiting, self._waiting = self._waiting, []
+        for url, account in waiting:
+            address = stun.canonical_address(Address(url.host, url.port))
+            if address is not None:
+                self._gatherer.add_server(_server(address, account), now=now)
+            else:
+                self._ask(url.host, (url, account))
+        self._gatherer.add_flow(flow, local, now=now)
+        self.drain(now=now)
+
+    def flow_lost(self, flow: FlowId, *, now: float) -> None:
+        """A socket is gone."""
+        self._gatherer.remove_flow(flow, now=now)
+        self.agent.flow_lost(flow, now=now)
+        self.drain(now=now)
+
+    def set_remote(self, ufrag: str, pwd: str, candidates: tuple[str, ...], *, lite: bool, now: float) -> None:
+        """Takes the peer's description and begins to check. See `IceAgent.set_remote`."""
+        hidden = tuple(line for line in candidates if self._is_hidden(line))
+        told = tuple(line for line in candidates if line not in hidden)
+        for line in hidden:
+            self._look_behind(Candidate.parse(line))
+        self.agent.set_remote(ufrag, pwd, told, lite=lite, trickle=self._asks_for_peer, now=now)
+        self.drain(now=now)
+
+    def send(self, flow: FlowId, data: bytes, destination: Address, *, now: float) -> None:
+        """Sends by a socket or a relay."""
+        self._send(SendDatagram(flow, data, destination), now)
+        self.drain(now=now)
+
+    def close(self, *, now: float) -> None:
+        """Ends it, and gives relays back: their servers forget them when they hear of it, or in some minutes."""
+        self._limit = None
+        self._queries.clear()
+        self.agent.close(now=now)
+        self._gatherer.release(now=now)
+        self.drain(now=now)
+
+    # Inputs
+
+    def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> bool:
+        """Takes what is for ICE or a server. False: it is neither."""
+        if self._gatherer.is_for(flow, data, source):
+            self._gatherer.receive_datagram(flow, data, source, now=now)
+        elif stun.is_stun(data):
+            self.agent.receive_datagram(flow, data, source, now=now)
+        else:
+            return False
+        self.drain(now=now)
+        return True
+
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        """The answer to `Resolve`."""
+        asked = self._queries.pop(query, None)
+        if asked is None:
+            return
+        addresses = [address for record in records if isinstance(record, Address) and (address := _canonical(record))]
+        if isinstance(asked, Candidate):
+            if not addresses:
+                self._counters["mDNS candidate not found"] += 1
+            for found in addresses[:2]:  # one of each family
+                found = Address(found.host, asked.address.port)
+                self.agent.add_remote_candidate(str(replace(asked, address=found)), now=now)
+            if not self._asks_for_peer:
+                self.agent.end_of_remote_candidates(now=now)
+        else:
+            url, account = asked
+            if not addresses:
+                self._unknown.append(f"{url}: the name has no address")
+            for found in addresses:
+                self._gatherer.add_server(_server(Address(found.host, url.port), account), now=now)
+        self.drain(now=now)
+
+    def handle_timeout(self, *, now: float) -> None:
+        self._gatherer.handle_timeout(now=now)
+        self.agent.handle_timeout(now=now)
+        self.drain(now=now)
+        if self._limit is not None and now >= self._limit:
+            self._finish()
+
+    def next_timeout(self) -> float | None:
+        deadlines = (self._limit, self._gatherer.next_timeout(), self.agent.next_timeout())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def outputs(self) -> Iterator[ConnectivityOutput]:
+        return self._outbox.drain()
+
+    # Within
+
+    def drain(self, *, now: float) -> None:
+        """To be called when `agent` was touched directly."""
+        again = True
+        while again:
+            again = False
+            for found in self._gatherer.outputs():
+                again = True
+                match found:
+                    case SendDatagram():
+                        self._outbox.put(found)
+                    case CandidateFound():
+                        self._on_candidate(found, now)
+                    case CandidateLost(flow):
+                        self.agent.flow_lost(flow, now=now)
+                    case DatagramReceived(flow, data, source):
+                        self._on_relayed(flow, data, source, now)
+                    case GatheringFinished():
+                        pass  # names may still be looked up
+                    case _:
+                        assert_never(found)
+            for said in self.agent.outputs():
+                again = True
+                if isinstance(said, SendDatagram):
+                    self._send(said, now)
+                    continue
+                if isinstance(said, PairSelected):
+                    self._gatherer.selected(said.flow, said.remote, now=now)
+                    self._gatherer.conclude(now=now)
+                self._outbox.put(said)
+        if self._limit is not None and self._gatherer.is_settled and not self._asks_for_servers:
+            self._finish()
+
+    def _on_candidate(self, found: CandidateFound, now: float) -> None:
+        base = found.base
+        if self._relay_only:
+            if found.kind is not CandidateType.RELAYED:
+                return
+            # RFC 8828 section 5.2: whoever hides behind a relay does not tell by `raddr` what is behind it.
+            base = NOWHERE if ":" not in found.address.host else Address("::", 9)
+        self.agent.add_local_candidate(found.flow, found.address, kind=found.kind, base=base, now=now)
+
+    def _on_relayed(self, flow: FlowId, data: bytes, source: Address, now: float) -> None:
+        if stun.is_stun(data):
+            self.agent.receive_datagram(flow, data, source, now=now)
+        else:
+            self._outbox.put(Relayed(flow, data, source))
+
+    def _send(self, output: SendDatagram, now: float) -> None:
+        if self._gatherer.owns(output.flow):
+            self._gatherer.send(output.flow, output.data, output.destination, now=now)
+        else:
+            self._outbox.put(output)
+
+    def _finish(self) -> None:
+        self._limit = None
+        asked = (each for each in self._queries.values() if not isinstance(each, Candidate))
+        unanswered = (f"{url}: the name was not found in time" for url, _ in asked)
+        self._outbox.put(Gathered((*self._unknown, *unanswered, *self._gatherer.problems)))
+
+    # Names
+
+    @property
+    def _asks_for_servers(self) -> bool:
+        return any(not isinstance(each, Candidate) for each in self._queries.values())
+
+    @property
+    def _asks_for_peer(self) -> bool:
+        return any(isinstance(each, Candidate) for each in self._queries.values())
+
+    def _ask(self, name: str, what: tuple[IceServerUrl, TurnAccount | None] | Candidate) -> None:
+        self._query += 1
+        self._queries[self._query] = what
+        self._outbox.put(Resolve(self._query, name))
+
+    def _is_hidden(self, line: str) -> bool:
+        try:
+            candidate = Candidate.parse(line)
+        except ParseError:
+            return False
+        return candidate.transport == "udp" and HIDDEN_NAME.fullmatch(candidate.address.host) is not None
+
+    def _look_behind(self, candidate: Candidate) -> None:
+        key = str(candidate.address).lower()
+        if key in self._hidden:
+            return
+        if len(self._hidden) >= MAX_HIDDEN:
+            self._counters["mDNS candidate"] += 1
+            return
+        self._hidden.add(key)
+        self._ask(candidate.address.host, candidate)
+
+
+def _canonical(record: Address) -> Address | None:
+    return stun.canonical_address(Address(record.host, record.port or 9))
+
+
+def _server(address: Address, account: TurnAccount | None) -> Address | TurnServer:
+    return address if account is None else TurnServer(address, account.username, account.password)
