@@ -1,8 +1,9 @@
-"""Both runtimes behind one small face, so that each test of a driver is written once."""
+"""The runtimes behind one small face, so that each test of a driver is written once."""
 
 import asyncio
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import trio
@@ -11,7 +12,7 @@ import trio.testing
 import sansio_sip_asyncio.driver
 import sansio_sip_trio.driver
 
-__all__ = ["RUNTIMES", "Asyncio", "Trio"]
+__all__ = ["RUNTIMES", "Asyncio", "Trio", "Uvloop"]
 
 T = TypeVar("T")
 
@@ -93,4 +94,19 @@ class Trio:
     Event = trio.Event
 
 
-RUNTIMES = [Asyncio, Trio]
+class Uvloop(Asyncio):
+    """The asyncio driver on another event loop. Its clock cannot be replaced, so virtual time is asyncio's own."""
+
+    name = "uvloop"
+
+    @staticmethod
+    def run(main: Callable[[], Coroutine[Any, Any, T]], *, virtual: bool = False) -> T:
+        if virtual:
+            return Asyncio.run(main, virtual=True)
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(main())
+
+
+RUNTIMES = [Asyncio, Trio, *([Uvloop] if find_spec("uvloop") is not None else [])]

@@ -24,8 +24,8 @@ from sansio_sip_async.wav_file import WavWriter, read_wav_file
 
 pytestmark = pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda runtime: runtime.name)
 
-FRONTS = {"asyncio": sansio_sip_asyncio.client, "trio": sansio_sip_trio.client}
-DRIVERS = {"asyncio": sansio_sip_asyncio.driver, "trio": sansio_sip_trio.driver}
+FRONTS = dict.fromkeys(("asyncio", "uvloop"), sansio_sip_asyncio.client) | {"trio": sansio_sip_trio.client}
+DRIVERS = dict.fromkeys(("asyncio", "uvloop"), sansio_sip_asyncio.driver) | {"trio": sansio_sip_trio.driver}
 PATIENCE = 10.0
 USERS = {"alice": Secret("wonder"), "bob": Secret("builder")}
 

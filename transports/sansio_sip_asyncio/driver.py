@@ -61,7 +61,9 @@ class Driver(Generic[EventT]):
         self._deliver = deliver
         self._loop = asyncio.get_running_loop()
         self._network: Network = SocketNetwork(self) if network is None else network(self)
-        self._timer: asyncio.TimerHandle | None = None
+        # The handle cannot be asked for its time: what uvloop gives for a deadline that has passed has none.
+        self._timer: asyncio.Handle | None = None
+        self._deadline: float | None = None
         self._finished: asyncio.Future[None] = self._loop.create_future()
         self._flushing = False
 
@@ -129,14 +131,15 @@ class Driver(Generic[EventT]):
 
     def _arm(self) -> None:
         deadline = self.machine.next_timeout()
+        if deadline == self._deadline:
+            return
         if self._timer is not None:
-            if deadline == self._timer.when():
-                return
             self._timer.cancel()
+        self._deadline = deadline
         self._timer = None if deadline is None else self._loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:
-        self._timer = None
+        self._timer = self._deadline = None
         self.feed(self.machine.handle_timeout)
 
 
