@@ -77,6 +77,12 @@ class AccessToken:
         who = self.subject or f"puser{int(unix_time * 1000)}jt"
         return f"{who}_{self.issuer}"
 
+    def is_for(self, username: str) -> bool:
+        """Whether its holder may register under that name."""
+        if self.subject:
+            return username == f"{self.subject}_{self.issuer}"
+        return re.fullmatch(rf"puser[0-9]{{1,16}}jt_{re.escape(self.issuer)}", username) is not None
+
 
 def error_string(code: int) -> str:
     """The name of a token error; `Unauthorised` for any other code (reference: getErrorStringByErrorCodes)."""

@@ -14,7 +14,11 @@ from sansio_sip.sip.transactions.layer import MAX_TRANSACTIONS
 __all__ = ["ListenUrl", "ServerOptions"]
 
 _LISTEN = re.compile(r"(udp|tcp|tls|wss|ws)://(\[[0-9A-Fa-f:.]+\]|[0-9.]+|localhost):(\d{1,5})/?", re.IGNORECASE)
+_FLAG = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[?[0-9A-Fa-f:.]+\]?")
+
+
+MIN_TOKEN_KEY = 32  # RFC 7518 section 3.2: "A key of the same size as the hash output [...] or larger MUST be used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,11 @@ class ServerOptions:
         follow_redirects: try the users and devices of this domain that a 3xx names, in place of passing it on.
         min_expires, default_expires, max_expires: seconds that a binding may last; less is refused (423), more cut.
         max_bindings_per_user: devices of one user, all of which ring.
+        token_issuers: the key of each issuer of access tokens (`sansio_sip.auth`), at least 32 characters; their
+            holders need no password. Needs the extra `server`.
+        max_token_life: seconds between `nbf` and `exp` of a token.
+        max_logins: devices at one time that may have registered with tokens of one holder.
+        feature_flags: told in `X-FeatureFlags` of calls.
         max_streams: connections at one time; more are closed at once.
         max_streams_per_address: connections of one IP address at one time.
         max_transactions: at one time, lingering ones included; more requests get 503.
@@ -86,6 +95,10 @@ class ServerOptions:
     default_expires: int = 3600
     max_expires: int = 3600
     max_bindings_per_user: int = 10
+    token_issuers: Mapping[str, Secret] = field(default_factory=dict)
+    max_token_life: int = 86_400
+    max_logins: int = 10
+    feature_flags: tuple[str, ...] = ()
     max_streams: int = 10_000
     max_streams_per_address: int = 1_000
     max_transactions: int = MAX_TRANSACTIONS
@@ -104,12 +117,18 @@ class ServerOptions:
             raise ValueError(f"digest_algorithms is {self.digest_algorithms!r}: allowed are one or more of {allowed}")
         if not 1 <= self.min_expires <= self.default_expires <= self.max_expires <= 86_400:
             raise ValueError("expires: allowed is 1 <= min_expires <= default_expires <= max_expires <= 86400")
+        if any(len(key.reveal()) < MIN_TOKEN_KEY for key in self.token_issuers.values()):
+            raise ValueError(f"token_issuers holds a short key: allowed are {MIN_TOKEN_KEY} characters and more")
+        if any(_FLAG.fullmatch(flag) is None for flag in self.feature_flags):
+            raise ValueError(f"feature_flags is {self.feature_flags!r}: allowed are names of letters, digits, _ and -")
         for name in (
             "max_bindings_per_user",
             "max_streams",
             "max_streams_per_address",
             "max_transactions",
             "max_pending",
+            "max_logins",
+            "max_token_life",
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: allowed is 1 or more")

@@ -18,11 +18,13 @@ from .gruu import GruuTable
 from .options import ServerOptions
 from .router import Refusal, device_hop
 
-__all__ = ["Granted", "Registrar", "RegistrarOutput"]
+__all__ = ["TOO_MANY_BINDINGS", "Granted", "Registrar", "RegistrarOutput"]
 
 RegistrarOutput: TypeAlias = BindingAdded | BindingRemoved
 
 MAX_PATH = 8  # proxies on the way to one device; each request to it carries them all
+
+TOO_MANY_BINDINGS = "Too Many Bindings"
 
 MAX_SECONDS = 2**32 - 1  # RFC 3261 section 20.19
 
@@ -54,8 +56,13 @@ class Registrar:
         self._bindings = bindings
         self._outbox: Outbox[RegistrarOutput] = Outbox()
 
-    def register(self, request: Request, user: str, hop: Hop, *, now: float) -> Granted | Refusal:
-        """Carries a REGISTER of `user` out, whole or not at all. Gives BindingAdded and BindingRemoved."""
+    def register(
+        self, request: Request, user: str, hop: Hop, *, now: float, limit: int | None = None
+    ) -> Granted | Refusal:
+        """Carries a REGISTER of `user` out, whole or not at all. Gives BindingAdded and BindingRemoved.
+
+        `limit`: devices that he may have, where it is not `ServerOptions.max_bindings_per_user`.
+        """
         number = request.cseq.number
         try:
             path = _path(request)
@@ -74,8 +81,8 @@ class Registrar:
             return Refusal(500, "CSeq Out Of Order")
         new = sum(1 for old, wish in zip(found, wishes, strict=True) if old is None and wish.expires)
         gone = sum(1 for old, wish in zip(found, wishes, strict=True) if old is not None and not wish.expires)
-        if len(self._bindings.of(user)) + new - gone > self._options.max_bindings_per_user:
-            return Refusal(503, "Too Many Bindings")
+        if len(self._bindings.of(user)) + new - gone > (limit or self._options.max_bindings_per_user):
+            return Refusal(503, TOO_MANY_BINDINGS)
         for old, wish in zip(found, wishes, strict=True):
             self._fulfil(wish, old, user, request, hop, now)
         with_gruu = _supports(request, "gruu")

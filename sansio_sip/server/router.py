@@ -113,9 +113,10 @@ class Router:
         if self._names.is_ours(uri):
             if uri.has_parameter("gr"):
                 return self._of_gruu(uri, now)
-            if uri.user is None or uri.user not in self._options.users:
+            bindings = self._bindings.of(uri.user or "")
+            # Whoever holds an access token is known as long as he is here.
+            if uri.user not in self._options.users and not bindings:
                 return Refusal(404)
-            bindings = self._bindings.of(uri.user)
             # RFC 3261 section 16.5: "If the target set remains empty [...], the proxy MUST return an error response,
             # which SHOULD be the 480 (Temporarily Unavailable) response."
             targets = [self._target(binding, now) for binding in bindings]

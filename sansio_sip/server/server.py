@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TypeAlias, assert_never
 
+from sansio_sip.auth import TOKEN_HEADER, AccessToken
 from sansio_sip.context import Context
 from sansio_sip.effects import (
     Address,
@@ -50,7 +51,9 @@ from sansio_sip.sip.transport import Hop
 from sansio_sip.sip.uri import SipUri
 from sansio_sip.trace import RecordedOutbox, recorded
 
-from .authenticator import Authenticator
+from .access_tokens import BAD_SUBJECT, TOO_MANY
+from .admin import ADMIN, answer_admin
+from .authenticator import Authenticator, token_refusal
 from .bindings import BindingTable
 from .events import ServerEvent, ServerFailed, ServerListening
 from .flow_token import FlowTokens
@@ -60,7 +63,7 @@ from .gruu import GruuTable
 from .options import ServerOptions
 from .own_names import OwnNames
 from .proxy import Proxy
-from .registrar import Granted, Registrar
+from .registrar import TOO_MANY_BINDINGS, Granted, Registrar
 from .router import Refusal, Routed, Router
 
 __all__ = ["Server", "ServerOutput"]
@@ -293,6 +296,11 @@ class Server:
         for_us = routed.hop is None and not routed.request.routes and self._names.is_ours(routed.request.uri)
         if for_us and request.method == "REGISTER":
             self._on_register(transaction, request, hop, now)
+        elif for_us and self._is_for_admin(request):
+            tag = self._context.entropy.tag()
+            unix = now + self._context.unix_offset
+            local = self._names.local(hop).host
+            self._layer.respond(transaction, answer_admin(request, hop, local, unix, tag), now=now)
         elif for_us and isinstance(routed.request.uri, SipUri) and routed.request.uri.user is None:
             self._on_own_request(transaction, request, now)
         else:
@@ -343,7 +351,35 @@ class Server:
         reasons = tuple(("Reason", value) for value in cancel.headers.get_all("Reason"))
         self._proxy.cancel(invite, reasons, now=now)
 
+    def _is_for_admin(self, request: Request) -> bool:
+        user = request.uri.user if isinstance(request.uri, SipUri) else None
+        return request.method in ("OPTIONS", "MESSAGE") and user == ADMIN and ADMIN not in self._options.users
+
+    def _on_token_register(
+        self, transaction: TransactionId, request: Request, token: AccessToken, hop: Hop, now: float
+    ) -> None:
+        """A REGISTER that shows an access token: of a user that the token itself makes known."""
+        to = request.to.uri
+        user = to.user if isinstance(to, SipUri) and self._names.is_ours(to) else None
+        if user is None or not token.is_for(user):
+            self._refuse(transaction, request, token_refusal(BAD_SUBJECT), now)
+            return
+        outcome = self._registrar.register(request, user, hop, now=now, limit=self._options.max_logins)
+        if isinstance(outcome, Refusal):
+            full = outcome.reason == TOO_MANY_BINDINGS
+            self._refuse(transaction, request, token_refusal(TOO_MANY) if full else outcome, now)
+            return
+        headers = (*outcome.headers, (TOKEN_HEADER, f"exp={int(token.expires)};"))
+        self._respond(transaction, request, 200, now, headers)
+
     def _on_register(self, transaction: TransactionId, request: Request, hop: Hop, now: float) -> None:
+        token = self._authenticator.check_token(request, now=now)
+        if isinstance(token, Refusal):
+            self._refuse(transaction, request, token, now)
+            return
+        if token is not None:
+            self._on_token_register(transaction, request, token, hop, now)
+            return
         identity = self._authenticator.check_user(request, now=now)
         if isinstance(identity, Refusal):
             self._refuse(transaction, request, identity, now)
@@ -376,7 +412,16 @@ class Server:
             self._refuse(transaction, request, Refusal(503, None, (RETRY_AFTER,)), now)
             return
         is_asked = self._options.authenticate_calls and routed.hop is None and self._names.is_ours(request.from_.uri)
-        if is_asked:
+        token = self._authenticator.check_token(request, now=now) if is_asked else None
+        if isinstance(token, Refusal):
+            self._refuse(transaction, request, token, now)
+            return
+        if token is not None:
+            caller = request.from_.uri
+            if not isinstance(caller, SipUri) or caller.user is None or not token.is_for(caller.user):
+                self._refuse(transaction, request, token_refusal(BAD_SUBJECT), now)
+                return
+        elif is_asked:
             identity = self._authenticator.check_proxy(request, now=now)
             if isinstance(identity, Refusal):
                 self._refuse(transaction, request, identity, now)
@@ -389,9 +434,25 @@ class Server:
         if isinstance(targets, Refusal):
             self._refuse(transaction, request, targets, now)
             return
+        marks: tuple[tuple[str, str], ...] = ()
+        forwarded = routed.request
+        if request.method == "INVITE" and request.to.tag is None:
+            forwarded, marks = self._marked(forwarded)
         self._proxy.forward(
-            transaction, routed.request, targets, hop, loop_mark(request), drop_credentials=is_asked, now=now
+            transaction, forwarded, targets, hop, loop_mark(request), drop_credentials=is_asked, marks=marks, now=now
         )
+
+    def _marked(self, invite: Request) -> tuple[Request, tuple[tuple[str, str], ...]]:
+        """The INVITE as it goes on, and the rows for its responses: both ends learn one name of the call."""
+        uuid = invite.headers.get("X-Calluuid") or self._context.entropy.uuid("call")
+        rows = [("X-Calluuid", uuid)]
+        if self._options.feature_flags:
+            rows.append(("X-FeatureFlags", ",".join(self._options.feature_flags)))
+        marked = invite.copy()
+        marked.headers.remove(TOKEN_HEADER)  # it is for us alone
+        for name, value in rows:
+            marked.headers.set(name, value)
+        return marked, tuple(rows)
 
     def _refuse(self, transaction: TransactionId, request: Request, refusal: Refusal, now: float) -> None:
         tag = self._context.entropy.tag()

@@ -26,6 +26,8 @@ __all__ = ["DOMAIN", "PBX", "USERS", "ClientPhone", "Phone", "Scene"]
 
 T = TypeVar("T")
 
+QUIET = ("onAudioReady", "log", "callStatistics")
+
 DOMAIN, PBX = "example.com", "10.0.0.9"
 USERS = {name: Secret(f"{name}'s password") for name in ("alice", "bob", "carol", "dave")}
 
@@ -58,9 +60,9 @@ class Host:
         return self.scene.world.do(self.name, method, *args, **kwargs)
 
     def events(self, *kinds: type[T]) -> list[T]:
-        """What it has said, audio left out."""
+        """What it has said; audio, log and statistics left out."""
         said = self.scene.world.outputs(self.name, *kinds)
-        return [event for event in said if kinds or event.name not in ("onAudioReady", "log")]
+        return [event for event in said if kinds or event.name not in QUIET]
 
     def names(self) -> list[str]:
         return [event.name for event in self.events()]  # type: ignore[attr-defined]
