@@ -240,7 +240,8 @@ class DigestClient:
         elif sent.parameter("nonce") == accepted.nonce or not self._has_served(sent):
             return False
         if self._challenge is None or self._challenge.nonce != accepted.nonce:
-            # One cnonce for the life of a nonce: the -sess algorithms hash the first one into the session key.
+            # The -sess algorithms hash the first cnonce into the session key, and keep it as long as the nonce; for the
+            # others each request has one of its own.
             self._cnonce = self._context.entropy.cnonce()
             self._count = 0
         self._challenge = accepted
@@ -267,6 +268,8 @@ class DigestClient:
         if challenge is None:
             raise LocalProtocolError("cannot authorize: no challenge yet; send the request and answer its 401 or 407")
         self._count += 1
+        if self._count > 1 and not challenge.algorithm.endswith("-sess"):
+            self._cnonce = self._context.entropy.cnonce()
         nc = f"{self._count:08x}" if challenge.qop is not None else ""
         cnonce = self._cnonce if challenge.qop is not None or challenge.algorithm.endswith("-sess") else ""
         question = _Question(

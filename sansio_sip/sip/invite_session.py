@@ -85,7 +85,7 @@ class InviteSession:
         self._branches = Branches()  # a caller's early dialogs
         self._branch: Branch | None = None  # of the dialog that counts
         self._invite_key = 0
-        self._offered = True  # our INVITE has made the offer
+        self._offer = b""  # of our INVITE; empty where it has none
         self._accepted: Sent | None = None  # its 2xx waits for our answer to go in the ACK
         self._invitation: Invitation | None = None  # of the peer
         self._bye_is_due = False
@@ -111,7 +111,7 @@ class InviteSession:
         """Sends the INVITE (RFC 3261 section 13.2.1)."""
         rows = (*headers, *self._timer.request_headers())
         request = self._identity.invite(target, self.call_id, self.local_tag, body, rows)
-        self._offered = bool(body)
+        self._offer = body
         self._redirection.begin(target)
         self._wire.put(output := self._sent.invite(request))
         self._invite_key = output.key
@@ -519,7 +519,7 @@ class InviteSession:
             branch = self._make_branch(Dialog.as_caller(sent.request, response))
             self._branches.add(branch)
         description = readable_description(response)
-        is_offer = description is not None and not self._offered
+        is_offer = description is not None and not self._offer
         reliable = branch.is_reliable(response)
         if reliable and not branch.acknowledge(self._wire, sent.request, response, waits=is_offer):
             return  # a copy, or one before it is missing
@@ -542,7 +542,7 @@ class InviteSession:
         dialog.confirm(response)
         description = readable_description(response)
         wanted = self.state in (SessionState.CALLING, SessionState.PROCEEDING)
-        is_offer = wanted and description is not None and not self._offered and not branch.answered
+        is_offer = wanted and description is not None and not self._offer and not branch.answered
         if not is_offer:
             self._wire.put(self._sent.acknowledge(sent, dialog, tag))
         if wanted:
@@ -728,7 +728,8 @@ class InviteSession:
 
     def _make_branch(self, dialog: Dialog) -> Branch:
         renegotiation = Renegotiation(self._context, self._wire, dialog, self._role, self._answers, self._timer)
-        renegotiation.pending = FirstOffer.OURS if self._role == "caller" and self._offered else FirstOffer.NONE
+        renegotiation.pending = FirstOffer.OURS if self._role == "caller" and self._offer else FirstOffer.NONE
+        renegotiation.described(self._offer)
         return Branch(dialog, renegotiation)
 
     def _answer_challenge(self, sent: Sent, response: Response) -> bool:

@@ -13,7 +13,7 @@ from sansio_sip.machine import Outbox
 from sansio_sip.timers import Deadlines
 
 from .authorization import Answered, Authenticator
-from .call_events import HeaderRows
+from .call_events import NO_ANSWER, NO_FLOW, HeaderRows
 from .headers import CSeq, NameAddress
 from .identity import Identity
 from .message import Headers, Request, Response
@@ -165,7 +165,9 @@ class Standalone:
                 row.request_failed(own, reason, now=now)
                 self._drain(row)
         elif key in self._requests:
-            self._answer(key, 408 if reason is FailureReason.TIMEOUT else 503, ())
+            end = NO_ANSWER if reason is FailureReason.TIMEOUT else NO_FLOW
+            row = self._requests.pop(key)
+            self._outbox.put(RequestAnswered(row.name, row.request.method, end.status, end.cause))
 
     def transaction_ended(self, key: int) -> None:
         self._keys.pop(key, None)

@@ -36,7 +36,7 @@ def sent_packets(phone: Phone, call: CallUuid) -> int:
     return statistics.packets_sent
 
 
-def test_hold_is_told_at_both_ends_and_silences_the_held_one() -> None:
+def test_dlg_12_hold_is_told_at_both_ends_and_silences_the_held_one() -> None:
     scene, alice, bob, mine, theirs = talking()
     alice.do(alice.machine.hold, mine)
     scene.wait(1.0)
