@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from sansio_sip.context import Context
 from sansio_sip.dtmf.rfc4733 import DigitReceived
 from sansio_sip.sdp.negotiation import Codec, Negotiated
+from sansio_sip.softphone.media_plane import AudioLevels
 
 from .codecs import OpusSettings
 from .codecs.base import Int16
 from .incoming_audio import IncomingAudio
+from .level_watch import LevelWatch
 from .outgoing_audio import TICK_MS, OutgoingAudio
 from .rtp.packet import RtpPacket
 from .rtp.receiver import RtpReceiver
@@ -26,9 +28,10 @@ FRAME = TICK_MS / 1000
 class AudioStream:
     """Audio of one session. `configure` first; until then it neither takes nor gives anything."""
 
-    def __init__(self, context: Context, settings: OpusSettings | None = None) -> None:
+    def __init__(self, context: Context, settings: OpusSettings | None = None, *, in_band_dtmf: bool = False) -> None:
         self.outgoing = OutgoingAudio(context, settings)
-        self.incoming = IncomingAudio(context)
+        self.incoming = IncomingAudio(context, in_band_dtmf=in_band_dtmf)
+        self._watch: LevelWatch | None = None
 
     def configure(self, negotiated: Negotiated) -> None:
         """Takes what an offer and its answer have settled. A repeated one keeps what has not changed."""
@@ -76,9 +79,12 @@ class AudioStream:
         """Drops what has not left; returns the seconds dropped."""
         return self.outgoing.flush()
 
-    def send_dtmf(self, digits: str, duration_ms: int, gap_ms: int) -> None:
+    def send_dtmf(self, digits: str, duration_ms: int, gap_ms: int, *, in_band: bool = False) -> None:
         """Queues key presses. Raises LocalProtocolError."""
-        self.outgoing.send_dtmf(digits, duration_ms, gap_ms)
+        if in_band:
+            self.outgoing.send_tones(digits, duration_ms, gap_ms)
+        else:
+            self.outgoing.send_dtmf(digits, duration_ms, gap_ms)
 
     @property
     def sending_dtmf(self) -> bool:
@@ -116,5 +122,22 @@ class AudioStream:
 
     def tick(self, *, now: float) -> tuple[RtpPacket, ...]:
         """Twenty milliseconds have passed: decodes what is due, and gives the packets to send."""
-        self.incoming.tick(now=now)
-        return self.outgoing.tick() if self.outgoing.active else ()
+        heard = self.incoming.tick(now=now)
+        packets = self.outgoing.tick() if self.outgoing.active else ()
+        if self._watch is not None:
+            self._watch.heard(heard, self.incoming.sample_rate)
+            for written, sent in self.outgoing.said:
+                self._watch.spoken(written, self.outgoing.sample_rate, muted=self.muted)
+                self._watch.sent(sent, self.outgoing.sample_rate)
+        return packets
+
+    # Levels
+
+    def watch_levels(self, on: bool) -> None:
+        """Whether `levels` is to have figures."""
+        self._watch = (self._watch or LevelWatch()) if on else None
+
+    @property
+    def levels(self) -> AudioLevels:
+        """As of the last tick; silence where nobody watches."""
+        return self._watch.levels if self._watch is not None else AudioLevels()

@@ -19,6 +19,7 @@ from sansio_sip.machine import Outbox
 from sansio_sip.sdp.model import SessionDescription
 from sansio_sip.softphone.media_plane import (
     AudioAvailable,
+    AudioLevels,
     MediaOptions,
     MediaOutput,
     MediaStatistics,
@@ -110,6 +111,15 @@ class MediaEngine:
             )
         row.audio.outgoing.set_bitrate(bitrate)
 
+    def set_noise_reduction(self, session: SessionId, on: bool, *, now: float) -> None:
+        self._session(session).audio.outgoing.set_noise_reduction(on)
+
+    def watch_levels(self, session: SessionId, on: bool, *, now: float) -> None:
+        self._session(session).audio.watch_levels(on)
+
+    def audio_levels(self, session: SessionId) -> AudioLevels:
+        return self._session(session).audio.levels
+
     def write_audio(self, session: SessionId, samples: Samples, rate: int, *, now: float) -> int:
         return self._session(session).audio.write(samples, rate)
 
@@ -124,9 +134,16 @@ class MediaEngine:
         return self._session(session).audio.read(rate)
 
     def send_dtmf(
-        self, session: SessionId, digits: str, *, duration_ms: int = 100, gap_ms: int = 70, now: float
+        self,
+        session: SessionId,
+        digits: str,
+        *,
+        duration_ms: int = 100,
+        gap_ms: int = 70,
+        in_band: bool = False,
+        now: float,
     ) -> None:
-        self._session(session).send_dtmf(digits, duration_ms, gap_ms)
+        self._session(session).send_dtmf(digits, duration_ms, gap_ms, in_band=in_band)
 
     def statistics(self, session: SessionId) -> MediaStatistics:
         return self._session(session).statistics()

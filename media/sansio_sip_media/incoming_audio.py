@@ -1,6 +1,7 @@
 """What is heard in one session: packets in, samples out.
 
     packets -> RtpReceiver -> JitterBuffer -> decode, conceal or comfort noise -> heard -> [resample] -> read
+                                                                                  +-----> [keys in band]
 
 The far end may change between the codecs that were negotiated at any time (RFC 3264 section 7); decoder and jitter
 buffer follow. The queue of heard audio is bounded: the oldest goes.
@@ -18,6 +19,8 @@ from sansio_sip.sdp.negotiation import COMFORT_NOISE, TELEPHONE_EVENT, Codec, Ne
 from .codecs import Decoder, make_decoder
 from .codecs.base import Int16
 from .comfort_noise import ComfortNoise
+from .goertzel import RATE as DETECTOR_RATE
+from .goertzel import DtmfDetector
 from .jitter_buffer import JitterBuffer
 from .playout import decode_frame
 from .resample import Resampler
@@ -29,18 +32,25 @@ __all__ = ["IncomingAudio"]
 # Seconds of heard audio kept for a program that does not read.
 MAX_HEARD = 10.0
 
+# Keys heard in band that nobody has asked for yet; they are asked for each tick.
+MAX_KEYS = 64
+
 SILENT: Int16 = np.zeros(0, dtype=np.int16)
 
 
 class IncomingAudio:
     """The receiving side of one session's audio.
 
+    Args:
+        in_band_dtmf: keys are listened for in the sound where no telephone-event was negotiated. Where one was, a
+            gateway may leave the sound of a key in beside its event, and the key would count twice.
+
     Attributes:
         receiver: statistics of what arrives; None until the first `configure`.
         heard_dropped: chunks lost because nobody read them.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, in_band_dtmf: bool = False) -> None:
         self.receiver: RtpReceiver | None = None
         self.heard_dropped = 0
         self._context = context
@@ -50,6 +60,10 @@ class IncomingAudio:
         self._jitter: JitterBuffer | None = None
         self._noise = ComfortNoise()
         self._dtmf: DtmfReceiver | None = None
+        self._listens_for_keys = in_band_dtmf
+        self._detector: DtmfDetector | None = None
+        self._to_detector: Resampler | None = None
+        self._keys: deque[DigitReceived] = deque(maxlen=MAX_KEYS)
         self._heard: deque[Int16] = deque()
         self._heard_samples = 0
         self._resampler: Resampler | None = None
@@ -71,6 +85,10 @@ class IncomingAudio:
             self._dtmf = None
         elif self._dtmf is None:
             self._dtmf = DtmfReceiver(negotiated.dtmf.clock_rate)
+        if self._dtmf is not None or not self._listens_for_keys:
+            self._detector = None
+        elif self._detector is None:
+            self._detector = DtmfDetector()
 
     def _follow(self, codec: Codec) -> None:
         """Goes over to another codec; what waits to be read stays."""
@@ -119,6 +137,8 @@ class IncomingAudio:
         if self._dtmf is not None:
             self._dtmf.handle_timeout(now=now)
             yield from self._dtmf.outputs()
+        while self._keys:
+            yield self._keys.popleft()
 
     # Samples out
 
@@ -131,9 +151,19 @@ class IncomingAudio:
             played.append(decode_frame(self._decoder, frame, self._noise))
         for samples in played:
             self._keep(samples)
+            self._listen(samples)
         if len(played) == 1:
             return played[0]
         return np.concatenate(played) if played else SILENT
+
+    def _listen(self, samples: Int16) -> None:
+        """For keys in the sound."""
+        if self._detector is None:
+            return
+        if self._to_detector is None or self._to_detector.rate_in != self.sample_rate:
+            self._to_detector = Resampler(self.sample_rate, DETECTOR_RATE)
+        for key in self._detector.process(self._to_detector.process(samples)[None]):
+            self._keys.append(DigitReceived(key.digit, key.duration_ms))
 
     def _keep(self, samples: Int16) -> None:
         self._heard.append(samples)

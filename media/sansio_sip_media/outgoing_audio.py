@@ -1,10 +1,10 @@
 """What is said in one session: samples in, packets out.
 
-    written -> [resample to the codec's rate] -> to say -> encode or silence -> RtpSender -> packets
+    written -> [resample to the codec's rate] -> to say -> [less noise] -> encode or silence -> RtpSender -> packets
 
 A packet lasts as long as the peer asks for (`a=ptime`); the tick is 20 ms whatever it is, so a tick may give two
-packets, or none. A key press (RFC 4733) takes the place of audio for as long as it lasts; its packets carry the time
-stamp of its start. The queue is bounded: writing takes what fits.
+packets, or none. A key press takes the place of audio for as long as it lasts: as events, whose packets carry the time
+stamp of its start (RFC 4733), or as the sound of its two tones. The queue is bounded: writing takes what fits.
 """
 
 from collections import deque
@@ -13,19 +13,24 @@ from dataclasses import replace
 import numpy as np
 
 from sansio_sip.context import Context
-from sansio_sip.dtmf.rfc4733 import DtmfSender
+from sansio_sip.dtmf.rfc4733 import DtmfSender, check_digits
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.sdp.negotiation import Codec, Negotiated
 
 from .codecs import Encoder, FecControl, OpusEncoder, OpusParameters, OpusSettings, make_encoder
 from .codecs.base import Int16
+from .noise_reduction import NoiseReducer
 from .resample import Resampler
 from .rtp.packet import RtpPacket
 from .rtp.sender import RtpSender
+from .tones import Segment, Tone, ToneGenerator, dtmf_tone
 
 __all__ = ["TICK_MS", "OutgoingAudio"]
 
 TICK_MS = 20
+
+# Seconds of `,` among keys, as with events.
+PAUSE = 2.0
 
 # Seconds of audio that may wait to be said: half a minute lets a program hand over a whole announcement.
 MAX_TO_SAY = 30.0
@@ -40,12 +45,14 @@ class OutgoingAudio:
     Attributes:
         codec: in use; None until the first `configure`.
         muted: silence is sent in place of what is written.
+        said: of the last tick, pairs of what was written and what was sent, each int16 of shape (n,).
     """
 
     def __init__(self, context: Context, settings: OpusSettings | None = None) -> None:
         self.sender = RtpSender(context.entropy.ssrc(), context.entropy.rtp_sequence(), context.entropy.rtp_timestamp())
         self.codec: Codec | None = None
         self.muted = False
+        self.said: list[tuple[Int16, Int16]] = []
         self._context = context
         self._settings = settings or OpusSettings()
         self._fec = FecControl()
@@ -54,6 +61,10 @@ class OutgoingAudio:
         self._packet_ms = TICK_MS
         self._owed_ms = 0  # of audio that has become due and has not been sent
         self._dtmf: DtmfSender | None = None
+        self._tones: deque[tuple[str, float, float]] = deque()  # keys to be sounded: which, seconds, gap
+        self._tone: ToneGenerator | None = None
+        self._reduces_noise = False
+        self._reducer: NoiseReducer | None = None
         self._to_say: deque[Int16] = deque()
         self._to_say_samples = 0
         self._resampler: Resampler | None = None
@@ -67,7 +78,7 @@ class OutgoingAudio:
         self._negotiated = negotiated
         if self.codec is None or (codec.name, codec.clock_rate) != (self.codec.name, self.codec.clock_rate):
             self._encoder = make_encoder(codec.name, self._context)
-            self._resampler = None
+            self._resampler = self._reducer = self._tone = None
             self.flush()
         self.codec = codec
         assert self._encoder is not None
@@ -158,14 +169,43 @@ class OutgoingAudio:
             raise LocalProtocolError(f"cannot send digits: {what}; answer the call first, or send them by INFO")
         self._dtmf.queue(digits, duration_ms=duration_ms, gap_ms=gap_ms)
 
+    def send_tones(self, digits: str, duration_ms: int, gap_ms: int) -> None:
+        """Queues key presses as sound, in band. Raises LocalProtocolError."""
+        if self._encoder is None:
+            raise LocalProtocolError("cannot send digits: no audio was negotiated yet; answer the call first")
+        self._tones.extend((key, duration_ms / 1000, gap_ms / 1000) for key in check_digits(digits))
+
     @property
     def sending_dtmf(self) -> bool:
-        return self._dtmf is not None and not self._dtmf.is_idle
+        tones = bool(self._tones) or self._tone is not None
+        return tones or (self._dtmf is not None and not self._dtmf.is_idle)
+
+    # Noise
+
+    def set_noise_reduction(self, on: bool) -> None:
+        """Whether noise is taken out of what is written, from the next frame on."""
+        self._reduces_noise = on
+
+    def _cleaned(self, samples: Int16) -> Int16:
+        """Where noise reduction has just come or gone, the one leads over into the other."""
+        if self._reducer is None and not self._reduces_noise:
+            return samples
+        begins = self._reducer is None
+        if self._reducer is None:
+            self._reducer = NoiseReducer(self.sample_rate)
+        clean: Int16 = self._reducer.process(samples[None])[0]
+        if self._reduces_noise and not begins:
+            return clean
+        share = np.arange(1, len(samples) + 1) / len(samples)
+        if not self._reduces_noise:
+            self._reducer, share = None, 1 - share
+        return np.asarray(np.rint(samples * (1 - share) + clean * share), dtype=np.int16)
 
     # The tick
 
     def tick(self) -> tuple[RtpPacket, ...]:
         """Twenty milliseconds have passed: the packets to send."""
+        self.said.clear()
         assert self._encoder is not None
         assert self.codec is not None
         key = self._dtmf.next_packet(self.sender.timestamp) if self._dtmf is not None else None
@@ -206,7 +246,30 @@ class OutgoingAudio:
         return self.codec.clock_rate * milliseconds // 1000
 
     def _next_samples(self, milliseconds: int) -> Int16:
-        """The next to say, int16, shape (n,); silence fills what is missing, and all of it while muted."""
+        """The next to send, int16, shape (n,): keys, or silence while muted, or what was written."""
+        written = self._written(milliseconds)
+        if self._tones or self._tone is not None:
+            sent = self._sounded(len(written))
+        elif self.muted:
+            sent = np.zeros(len(written), dtype=np.int16)
+        else:
+            sent = self._cleaned(written)
+        self.said.append((written, sent))
+        return sent
+
+    def _sounded(self, count: int) -> Int16:
+        """The next of the keys that are sounded, int16, shape (count,)."""
+        if self._tone is None:
+            key, seconds, gap = self._tones.popleft()
+            tone = Tone((Segment((), PAUSE),), repeats=False) if key == "," else dtmf_tone(key, seconds, gap=gap)
+            self._tone = ToneGenerator(tone, self.sample_rate)
+        samples = self._tone.samples(count)
+        if self._tone.finished:
+            self._tone = None
+        return samples
+
+    def _written(self, milliseconds: int) -> Int16:
+        """The next that was written, int16, shape (n,); silence fills what is missing."""
         wanted = missing = self.sample_rate * milliseconds // 1000
         parts: list[Int16] = []
         while missing and self._to_say:
@@ -219,7 +282,7 @@ class OutgoingAudio:
                 self._to_say[0] = chunk[missing:]
                 missing = 0
         self._to_say_samples -= wanted - missing
-        if self.muted or not parts:
+        if not parts:
             return np.zeros(wanted, dtype=np.int16)
         if missing:
             parts.append(np.zeros(missing, dtype=np.int16))

@@ -100,7 +100,9 @@ class MediaSession:
         self.id = session
         self.state = State.OPENING
         self.audio = AudioStream(
-            context, OpusSettings(bitrate=options.bitrate, complexity=options.complexity, dtx=options.dtx)
+            context,
+            OpusSettings(bitrate=options.bitrate, complexity=options.complexity, dtx=options.dtx),
+            in_band_dtmf=options.in_band_dtmf,
         )
         self._context = context
         self._crypto = crypto
@@ -210,9 +212,9 @@ class MediaSession:
         self._flows.clear()
         self._pending.clear()
 
-    def send_dtmf(self, digits: str, duration_ms: int, gap_ms: int) -> None:
+    def send_dtmf(self, digits: str, duration_ms: int, gap_ms: int, *, in_band: bool = False) -> None:
         """Queues key presses; `TonesSent` follows."""
-        self.audio.send_dtmf(digits, duration_ms, gap_ms)
+        self.audio.send_dtmf(digits, duration_ms, gap_ms, in_band=in_band)
         self._sending_tones = True
 
     # Inputs

@@ -18,6 +18,7 @@ from sansio_sip.sdp.model import SessionDescription
 
 __all__ = [
     "AudioAvailable",
+    "AudioLevels",
     "DtmfReceived",
     "IceState",
     "LocalDescription",
@@ -62,6 +63,7 @@ class MediaOptions:
         bitrate: bits a second that we send with Opus, 6000 to 510000, as far as the peer takes them.
         complexity: of our Opus encoder, 0 to 10.
         dtx: Opus sends nothing while there is nothing to hear, and the peer is asked to do the same.
+        in_band_dtmf: keys are listened for in the sound too, where the far end takes no telephone-event.
         max_receive_bitrate: what the peer is asked not to exceed with Opus (`maxaveragebitrate`); None: no limit.
     """
 
@@ -74,6 +76,7 @@ class MediaOptions:
     complexity: int = 5
     dtx: bool = False
     max_receive_bitrate: int | None = None
+    in_band_dtmf: bool = False
 
 
 class IceState(Enum):
@@ -128,6 +131,26 @@ class MediaStatistics:
     local_level_dbfs: float | None = None
     remote_level_dbfs: float | None = None
     rejected: tuple[tuple[str, int], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class AudioLevels:
+    """How loud a session is now. Input is what we send, silence while muted; output is what we hear.
+
+    Attributes:
+        input_volume, output_volume: 0.0 to 1.0, as the reference's `volume` has them (facts section 8.4).
+        input_dbov, output_dbov: RMS of the last 20 ms, -127.0 to 0.0.
+        speaking, remote_speaking: whether there is speech.
+        speaking_on_mute: somebody has spoken since he was muted; False again when he is no longer.
+    """
+
+    input_volume: float = 0.0
+    output_volume: float = 0.0
+    input_dbov: float = -127.0
+    output_dbov: float = -127.0
+    speaking: bool = False
+    remote_speaking: bool = False
+    speaking_on_mute: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +261,15 @@ class MediaPlane(Protocol):
     def set_bitrate(self, session: SessionId, bitrate: int, *, now: float) -> None:
         """Bits a second to send with Opus from the next packet on, 6000 to 510000; other codecs have one rate."""
 
+    def set_noise_reduction(self, session: SessionId, on: bool, *, now: float) -> None:
+        """On: noise is taken out of what is written before it is sent, from the next frame on, 20 ms later."""
+
+    def watch_levels(self, session: SessionId, on: bool, *, now: float) -> None:
+        """On: `audio_levels` has figures from the next tick on. Off is how a session begins."""
+
+    def audio_levels(self, session: SessionId) -> AudioLevels:
+        """As of the last tick; silence where nobody watches."""
+
     def write_audio(self, session: SessionId, samples: Samples, rate: int, *, now: float) -> int:
         """Queues audio to send, at any rate in Hz. Returns how many samples were taken: the queue is bounded."""
 
@@ -251,9 +283,19 @@ class MediaPlane(Protocol):
         """Takes all audio decoded and not read yet, at `rate` Hz. The queue is bounded, drop-oldest."""
 
     def send_dtmf(
-        self, session: SessionId, digits: str, *, duration_ms: int = 100, gap_ms: int = 70, now: float
+        self,
+        session: SessionId,
+        digits: str,
+        *,
+        duration_ms: int = 100,
+        gap_ms: int = 70,
+        in_band: bool = False,
+        now: float,
     ) -> None:
-        """Queues RFC 4733 events; `,` is a pause of 2 s. Raises `LocalProtocolError` if none were negotiated."""
+        """Queues RFC 4733 events, or with `in_band` the tones themselves; `,` is a pause of 2 s.
+
+        Raises `LocalProtocolError` if no telephone-event was negotiated and it was not to be in band.
+        """
 
     def statistics(self, session: SessionId) -> MediaStatistics: ...
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from sansio_sip.context import Context, Entropy
+from sansio_sip.errors import LocalProtocolError
 from sansio_sip.sdp.negotiation import Codec, Negotiated
+from sansio_sip.softphone.media_plane import AudioLevels
 from sansio_sip_media.audio_stream import AudioStream
 from sansio_sip_media.likeness import likeness
 from sansio_sip_media.rtp.packet import RtpPacket
@@ -160,3 +162,89 @@ def test_silence_that_is_not_sent_lets_the_clock_run_on() -> None:
     assert any(packet.marker for packet in sent[10:])
     assert {(packet.timestamp - sent[0].timestamp) % 960 for packet in sent} == {0}
     assert other.concealed == 0
+
+
+@pytest.mark.parametrize("name", ["pcmu", "opus", "g722"])
+def test_keys_sounded_in_band_are_heard_where_there_are_no_events(name: str) -> None:
+    one = stream(1)
+    other = AudioStream(Context(Entropy(random.Random(2))), in_band_dtmf=True)
+    for each in (one, other):
+        each.configure(negotiated(name, dtmf=None))
+    one.write(tone(4.0), RATE)
+    one.send_dtmf("19#D", 80, 60, in_band=True)
+    assert one.sending_dtmf
+    talk(one, other, 60)
+    assert not one.sending_dtmf
+    assert [key.digit for key in other.digits(now=2.0)] == ["1", "9", "#", "D"]
+
+
+def test_keys_in_band_pause_at_a_comma_and_are_refused_before_the_answer() -> None:
+    one = stream()
+    with pytest.raises(LocalProtocolError, match="no audio"):
+        one.send_dtmf("1", 100, 70, in_band=True)
+    one.configure(negotiated("pcmu"))
+    with pytest.raises(LocalProtocolError, match="'X'"):
+        one.send_dtmf("1x", 100, 70, in_band=True)
+    one.send_dtmf("1,2", 100, 70, in_band=True)
+    ticks = 0
+    while one.sending_dtmf:
+        one.tick(now=ticks * 0.02)
+        ticks += 1
+    assert ticks * 0.02 == pytest.approx(2 * 0.17 + 2.0, abs=0.07)
+
+
+def test_where_events_were_negotiated_the_sound_is_not_searched() -> None:
+    one, other = stream(1), AudioStream(Context(Entropy(random.Random(2))), in_band_dtmf=True)
+    for each in (one, other):
+        each.configure(negotiated("pcmu"))
+    one.send_dtmf("5", 100, 70, in_band=True)
+    talk(one, other, 40)
+    assert list(other.digits(now=1.0)) == []
+
+
+def power_db(samples: np.ndarray) -> float:
+    return float(10 * np.log10(np.mean(np.square(samples.astype(float))) + 1e-9))
+
+
+def test_noise_reduction_comes_and_goes_in_the_middle_of_a_call() -> None:
+    one, other = stream(1), stream(2)
+    for each in (one, other):
+        each.configure(negotiated("pcma"))
+    noise = np.random.default_rng(1).normal(0, 1000, 16 * RATE).clip(-32768, 32767).astype(np.int16)
+    one.write(noise, RATE)
+    heard = []
+    for part, on in enumerate((False, True, False)):
+        one.outgoing.set_noise_reduction(on)
+        talk(one, other, 200, start=200 * part)
+        heard.append(other.read(8000))
+    levels = [power_db(piece[8000:-800]) for piece in heard]
+    assert levels[0] - levels[1] > 10
+    assert levels[2] == pytest.approx(levels[0], abs=0.5)
+    whole = np.concatenate(heard).astype(int)
+    assert np.abs(np.diff(whole)).max() <= np.abs(np.diff(heard[0].astype(int))).max() * 1.3
+
+
+def test_levels_are_there_while_somebody_watches() -> None:
+    one, other = stream(1), stream(2)
+    for each in (one, other):
+        each.configure(negotiated("pcmu"))
+    one.write(tone(8.0), RATE)
+    talk(one, other, 40)
+    assert one.levels == AudioLevels()
+    for each in (one, other):
+        each.watch_levels(True)
+    talk(one, other, 40, start=40)
+    ours, theirs = one.levels, other.levels
+    assert 0.05 < ours.input_volume <= 1.0
+    assert ours.output_volume == 0.0
+    assert theirs.output_volume == pytest.approx(ours.input_volume, abs=0.15)
+    assert -25 < ours.input_dbov < -10
+    assert (ours.speaking, theirs.remote_speaking, theirs.speaking) == (True, True, False)
+    one.muted = True
+    talk(one, other, 60, start=80)
+    assert (one.levels.speaking_on_mute, one.levels.input_volume) == (True, 0.0)
+    one.muted = False
+    talk(one, other, 5, start=140)
+    assert not one.levels.speaking_on_mute
+    one.watch_levels(False)
+    assert one.levels == AudioLevels()
