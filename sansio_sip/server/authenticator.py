@@ -1,4 +1,4 @@
-"""Who sends a request: by an access token, or by digest authentication as registrar and as proxy (RFC 3261 section 22)."""
+"""Who sends a request: by an access token, or by digest as registrar and as proxy (RFC 3261 section 22)."""
 
 from sansio_sip.auth import ERROR_HEADER, AccessToken, error_string
 from sansio_sip.context import Context

@@ -120,6 +120,11 @@ class UserAgent:
         self.counters = UserAgentCounters()
 
     @property
+    def contact(self) -> str:
+        """The URI at which this device, of all those of its user, is reached: a GRUU where the registrar gives one."""
+        return str(self._identity.contact.uri)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing is under way that should be seen to its end before the flow is closed."""
         calls = all(session.is_over for session in self._sessions)

@@ -408,6 +408,16 @@ class CallControl:
         self._calls.put(self._transfers.event(call, referral, new_call))
 
     def _on_info(self, call: Call, output: InfoReceived) -> None:
+        match output.body.strip():
+            case b"remote-party-ringing":
+                self._calls.put(events.CallConnected(call.account, call.info))
+                return
+            case b"remote-audio" | b"no-remote-audio":
+                status = not output.body.strip().startswith(b"no-")
+                self._calls.put(events.RemoteAudioStatus(call.account, call.info, status))
+                return
+            case _:
+                pass
         try:
             key = parse_info(output.content_type, output.body)
         except ParseError:

@@ -139,6 +139,26 @@ class CallCommands(LoginCommands):
         return True
 
     @recorded
+    def redirect(self, uri: str | None, *, now: float) -> bool:
+        """Sends the call that began to ring last to another device (reference: redirect), by 302. Gives CallFailed.
+
+        Args:
+            uri: what `get_contact_uri` says there.
+
+        Returns:
+            False where nothing rings, or `uri` is none.
+        """
+        call = self._chosen(None)
+        if call is None or not uri:
+            return self._cannot("redirect", "no call rings, or there is no URI; wait for onIncomingCall", now)
+        try:
+            self._phone.redirect(call, uri, now=now)
+        except LocalProtocolError as error:
+            return self._cannot("redirect", str(error), now)
+        self._drain(now)
+        return True
+
+    @recorded
     def hangup(self, *, now: float) -> bool:
         """Ends the active call (reference: hangup). Gives CallTerminated, or CallFailed before it was answered."""
         if self._active is None:

@@ -205,6 +205,10 @@ class LoginCommands(ClientCore):
         """Whether a binding is granted (reference: isRegistered)."""
         return self._account is not None and self._logged_in and self._phone.is_registered(self._account)
 
+    def get_contact_uri(self) -> str | None:
+        """The URI at which this client, of all those of its user, is reached (reference: getContactUri)."""
+        return self._phone.contact_uri(self._account) if self._account is not None else None
+
     def get_error_string_by_error_codes(self, code: int) -> str:
         """The name of a token error (reference: getErrorStringByErrorCodes)."""
         return error_string(code)

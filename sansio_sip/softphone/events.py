@@ -16,6 +16,7 @@ from .media_plane import MediaStatistics
 __all__ = [
     "AudioReady",
     "CallAnswered",
+    "CallConnected",
     "CallFailed",
     "CallHeld",
     "CallRedirected",
@@ -42,6 +43,7 @@ __all__ = [
     "MessageReceived",
     "MessagesWaiting",
     "Notified",
+    "RemoteAudioStatus",
     "RemoteHold",
     "RemoteResumed",
     "RequestAnswered",
@@ -135,6 +137,25 @@ class CallRemoteRinging(_OfCall):
     """onCallRemoteRinging: the first provisional answer of the far end."""
 
     name = "onCallRemoteRinging"
+
+
+@dataclass(frozen=True, slots=True)
+class CallConnected(_OfCall):
+    """onCallConnected: the telephone at the far end rings, by the word of the server (its INFO)."""
+
+    name = "onCallConnected"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAudioStatus(_OfCall):
+    """remoteAudioStatus: whether audio of the far end arrives, by the word of the server (its INFO)."""
+
+    status: bool
+
+    name = "remoteAudioStatus"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"status": self.status, "callInfo": self.call_info.as_dict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -542,6 +563,8 @@ Event: TypeAlias = (
     | Calling
     | CallRemoteRinging
     | CallAnswered
+    | CallConnected
+    | RemoteAudioStatus
     | MediaConnected
     | MediaDisconnected
     | CallHeld

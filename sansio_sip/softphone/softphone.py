@@ -175,6 +175,11 @@ class Softphone:
         """Whether a binding is granted on the present flow (reference: isRegistered)."""
         return self._account(account).registered
 
+    def contact_uri(self, account: AccountId) -> str | None:
+        """The URI at which this device is reached (reference: getContactUri); None while it is not registered."""
+        row = self._account(account)
+        return row.user_agent.contact if row.registered else None
+
     def local_address(self, account: AccountId) -> Address | None:
         """Where signalling of the account is bound; None while it is not."""
         hop = self._account(account).hop
