@@ -13,7 +13,7 @@ it comes later than that the grid starts anew: a burst would help nobody.
 from collections.abc import Iterator
 
 from sansio_sip.context import Context
-from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, Record, Resolve
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.machine import Outbox
 from sansio_sip.sdp.model import SessionDescription
@@ -53,6 +53,8 @@ class MediaEngine:
         self._outbox: Outbox[MediaOutput] = Outbox()
         self._sessions: dict[SessionId, MediaSession] = {}
         self._flows: dict[FlowId, MediaSession] = {}
+        self._queries: dict[int, tuple[MediaSession, int]] = {}
+        self._query = 0
         self._deadlines: Deadlines[SessionId] = Deadlines()
         self._next_tick: float | None = None
         self._announced: set[SessionId] = set()
@@ -165,6 +167,12 @@ class MediaEngine:
             row.receive_datagram(flow, data, source, now=now)
             self._drain(row, now)
 
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        row, asked = self._queries.pop(query, (None, 0))
+        if row is not None and row.id in self._sessions:
+            row.resolved(asked, records, now=now)
+            self._drain(row, now)
+
     def handle_timeout(self, *, now: float) -> None:
         for session in self._deadlines.due(now):
             row = self._sessions[session]
@@ -213,6 +221,10 @@ class MediaEngine:
                 self._flows[output.flow] = row
             elif isinstance(output, CloseFlow):
                 self._flows.pop(output.flow, None)
+            elif isinstance(output, Resolve):
+                self._query += 1
+                self._queries[self._query] = (row, output.query)
+                output = Resolve(self._query, output.name, output.kind)
             self._outbox.put(output)
         self._deadlines.update(row.id, row.next_timeout())
         if self._next_tick is None and row.flowing:

@@ -21,7 +21,7 @@ from enum import Enum
 from typing import TypeAlias, assert_never
 
 from sansio_sip.context import Context, Private
-from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, SendDatagram
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, Record, Resolve, SendDatagram
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.sdp.model import SessionDescription
@@ -34,6 +34,7 @@ from sansio_sip.softphone.media_plane import (
     MediaConnected,
     MediaDisconnected,
     MediaFailed,
+    MediaNotice,
     MediaOptions,
     MediaProfile,
     MediaStatistics,
@@ -45,11 +46,12 @@ from .audio_stream import AudioStream
 from .codecs import OpusSettings
 from .crypto import CryptoProvider
 from .demux import Kind, classify
+from .ice.connectivity import IceServers
 from .plain_transport import PlainTransport
 from .rtcp.session import RtcpSession, SendRtcp
 from .rtp.packet import RtpPacket
 from .sdes_transport import SdesTransport
-from .transport import Arrived, Connected, Failed, Interrupted, MediaTransport
+from .transport import Arrived, Connected, Failed, Gathered, Interrupted, MediaTransport
 from .webrtc_transport import WebRtcTransport
 
 __all__ = ["MediaSession", "SessionOutput", "State"]
@@ -64,7 +66,9 @@ SessionOutput: TypeAlias = (
     OpenDatagram
     | SendDatagram
     | CloseFlow
+    | Resolve
     | LocalDescription
+    | MediaNotice
     | MediaConnected
     | MediaDisconnected
     | MediaFailed
@@ -141,7 +145,7 @@ class MediaSession:
         if self._has_no_socket():
             return
         transport = self._transport_for(self._options.profiles[0], controlling=True, now=now)
-        if self._negotiated is None and self._open_rtcp_flow():
+        if (self._negotiated is None and self._open_rtcp_flow()) or self._is_gathering:
             self._when_open = lambda later: self.create_offer(direction, now=later)
             return
         description = self._negotiation.create_offer(transport.describe(self._local_media(direction)))
@@ -159,7 +163,7 @@ class MediaSession:
             # No downgrade: a profile that the account does not allow is refused, whatever the peer wishes.
             profile = MediaProfile(profile_of(offer, [allowed.value for allowed in self._options.profiles]))
             transport = self._transport_for(profile, controlling=False, now=now)
-            if not _multiplexes_rtcp(offer, profile) and self._open_rtcp_flow():
+            if (not _multiplexes_rtcp(offer, profile) and self._open_rtcp_flow()) or self._is_gathering:
                 self._when_open = lambda later: self.apply_offer(offer, direction, now=later)
                 return
             transport.prepare_answer(offer, now=now)
@@ -246,6 +250,12 @@ class MediaSession:
             self._drain_transport(now)
         self._proceed(now, reason)
 
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        """The answer to `Resolve`."""
+        if isinstance(self._transport, WebRtcTransport):
+            self._transport.resolved(query, records, now=now)
+            self._drain_transport(now)
+
     def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
         if self._transport is None:
             self._rejected["before an offer"] += 1
@@ -304,7 +314,7 @@ class MediaSession:
         return MediaStatistics(
             codec="" if self.audio.codec is None else _spelling(self.audio.codec.name),
             protection=transport.protection if transport is not None and self._flowing_at is not None else "none",
-            local=self._flows.get(path.flow) if path is not None else None,
+            local=(path.local or self._flows.get(path.flow)) if path is not None else None,
             remote=path.remote if path is not None else None,
             packets_sent=sender.packets,
             packets_received=receiver.packets_received if receiver is not None else 0,
@@ -369,14 +379,16 @@ class MediaSession:
             self._pending.discard(self._rtcp_flow)
             self._rtcp_flow = self._rtcp_local = None
 
-    def _retire(self, in_use: FlowId) -> None:
+    def _retire(self, in_use: FlowId, now: float) -> None:
         """Closes the sockets from before a rebind, now that another carries the call."""
         if in_use in self._retired:
             return
-        for flow in sorted(self._retired):
+        retired, self._retired = sorted(self._retired), set()
+        for flow in retired:
             if self._flows.pop(flow, None) is not None:
                 self._outbox.put(CloseFlow(flow))
-        self._retired.clear()
+                if self._transport is not None:
+                    self._transport.flow_lost(flow, now=now)
 
     # Offer and answer
 
@@ -386,7 +398,11 @@ class MediaSession:
             self._profile = profile
             match profile:
                 case MediaProfile.WEBRTC:
-                    self._transport = WebRtcTransport(self._context, self._crypto, controlling=controlling)
+                    options = self._options
+                    servers = IceServers(options.stun_servers, options.turn_servers, options.relay_only)
+                    self._transport = WebRtcTransport(
+                        self._context, self._crypto, controlling=controlling, servers=servers
+                    )
                 case MediaProfile.SRTP:
                     self._transport = SdesTransport(self._context, self._crypto, self._options.disconnect_timeout)
                 case MediaProfile.RTP:
@@ -396,6 +412,10 @@ class MediaSession:
         return self._transport
 
     def _local_media(self, direction: str) -> LocalMedia:
+    @property
+    def _is_gathering(self) -> bool:
+        return isinstance(self._transport, WebRtcTransport) and self._transport.is_gathering
+
         assert self._profile is not None
         current = [local for flow, local in self._flows.items() if flow not in self._retired]
         return LocalMedia(
@@ -439,12 +459,16 @@ class MediaSession:
             return
         for output in self._transport.outputs():
             match output:
-                case SendDatagram():
+                case SendDatagram() | Resolve():
                     self._outbox.put(output)
                 case Arrived():
+                case Gathered():
+                    for problem in output.problems:
+                        self._outbox.put(MediaNotice(self.id, problem))
+                    self._proceed(now)
                     self._on_packet(output, now)
                 case Connected():
-                    self._retire(output.path.flow)
+                    self._retire(output.path.flow, now)
                     self._on_connected(now)
                 case Interrupted():
                     if self.state is State.FLOWING:

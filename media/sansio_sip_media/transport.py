@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from sansio_sip.context import Private
-from sansio_sip.effects import Address, FlowId, SendDatagram
+from sansio_sip.effects import Address, FlowId, Resolve, SendDatagram
 from sansio_sip.sdp.model import SessionDescription
 from sansio_sip.sdp.negotiation import LocalMedia, Negotiated
 
@@ -15,6 +15,7 @@ __all__ = [
     "Arrived",
     "Connected",
     "Failed",
+    "Gathered",
     "Interrupted",
     "MediaTransport",
     "Path",
@@ -24,10 +25,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Our socket and the peer's address."""
+    """Our socket and the peer's address. `local`: ours, where it is not that of the socket."""
 
     flow: FlowId
     remote: Address
+    local: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Gathered:
+    """What `is_gathering` was waited for is there. `problems`: which servers gave nothing, and why, for people."""
+
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Arrived:
     """A packet of RTP or RTCP that may be trusted, in plain. `size`: octets that it had on the wire."""
 
@@ -61,7 +70,7 @@ class Arrived:
     size: int
 
 
-TransportOutput: TypeAlias = SendDatagram | Connected | Interrupted | Failed | Arrived
+TransportOutput: TypeAlias = SendDatagram | Resolve | Gathered | Connected | Interrupted | Failed | Arrived
 
 
 class MediaTransport(Protocol):

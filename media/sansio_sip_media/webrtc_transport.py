@@ -19,23 +19,26 @@ from types import MappingProxyType
 from typing import assert_never
 
 from sansio_sip.context import Context, Private
-from sansio_sip.effects import Address, FlowId, SendDatagram
+from sansio_sip.effects import Address, FlowId, Record, Resolve, SendDatagram
 from sansio_sip.machine import Outbox
 from sansio_sip.sdp.model import SessionDescription
 from sansio_sip.sdp.negotiation import LocalMedia, Negotiated, read_peer, section_profile
 from sansio_sip.softphone.media_plane import IceState
 
 from .crypto import CryptoProvider, local_fingerprint
-from .demux import Kind
+from .demux import Kind, classify
 from .dtls import DtlsTransport, HandshakeDone, HandshakeFailed, PeerClosed, SendRecords
-from .ice.agent import ConsentLost, IceAgent, PairSelected, StateChanged
+from .ice.agent import ConsentLost, PairSelected, StateChanged
+from .ice.connectivity import Connectivity, IceServers, Relayed
 from .srtp import SrtpTransport
-from .transport import Arrived, Connected, Failed, Interrupted, Path, TransportOutput
+from .transport import Arrived, Connected, Failed, Gathered, Interrupted, Path, TransportOutput
 
 __all__ = ["WebRtcTransport"]
 
 # Datagrams of DTLS kept from before a pair was selected: a ClientHello in two, and its repetition.
 MAX_EARLY = 4
+
+NO_SERVERS = IceServers()
 
 
 class WebRtcTransport:
@@ -44,19 +47,29 @@ class WebRtcTransport:
     Args:
         crypto: DTLS and SRTP; None in a replay.
         controlling: whether we made the offer (RFC 8445 section 6.1.1).
+        servers: whom to ask for candidates beside those of our sockets.
     """
 
-    def __init__(self, context: Context, crypto: CryptoProvider | None, *, controlling: bool) -> None:
+    def __init__(
+        self,
+        context: Context,
+        crypto: CryptoProvider | None,
+        *,
+        controlling: bool,
+        servers: IceServers = NO_SERVERS,
+    ) -> None:
         self._context = context
         self._crypto = crypto
         self._outbox: Outbox[TransportOutput] = Outbox()
-        self._ice = IceAgent(context, controlling=controlling)
+        self._ways = Connectivity(context, servers, controlling=controlling)
+        self._ice = self._ways.agent
         self._fingerprint = local_fingerprint(context, crypto)
         self._dtls: DtlsTransport | None = None
         self._srtp: SrtpTransport | None = None
         self._negotiated: Negotiated | None = None
         self._early: deque[tuple[Address, bytes]] = deque(maxlen=MAX_EARLY)
         self._path: Path | None = None
+        self._pair: PairSelected | None = None
         self._interrupted = False
         self._failed = False
         self._stages: dict[str, float] = {}
@@ -79,7 +92,7 @@ class WebRtcTransport:
     @property
     def rejected(self) -> Mapping[str, int]:
         rejected = Counter(self._rejected)
-        rejected.update({f"ICE {cause}": count for cause, count in self._ice.counters.items()})
+        rejected.update({f"ICE {cause}": count for cause, count in self._ways.counters.items()})
         if self._srtp is not None:
             rejected.update({f"SRTP {cause}": count for cause, count in self._srtp.rejected.items()})
         return rejected
@@ -87,11 +100,21 @@ class WebRtcTransport:
     # Set-up
 
     def add_flow(self, flow: FlowId, local: Address, *, now: float) -> None:
-        self._ice.add_local_candidate(flow, local, now=now)
+        self._ways.add_flow(flow, local, now=now)
         self._drain_ice(now)
 
     def flow_lost(self, flow: FlowId, *, now: float) -> None:
-        self._ice.flow_lost(flow, now=now)
+        self._ways.flow_lost(flow, now=now)
+        self._drain_ice(now)
+
+    @property
+    def is_gathering(self) -> bool:
+        """Whether `describe` should wait for `Gathered`."""
+        return self._ways.is_gathering
+
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        """The answer to `Resolve`."""
+        self._ways.resolved(query, records, now=now)
         self._drain_ice(now)
 
     def restart(self, *, now: float) -> None:
@@ -113,6 +136,7 @@ class WebRtcTransport:
     def describe(self, media: LocalMedia) -> LocalMedia:
         return replace(
             media,
+            address=self._ways.default or media.address,
             candidates=self._ice.local_candidates,
             ice_ufrag=self._ice.local_ufrag,
             ice_pwd=self._ice.local_pwd,
@@ -135,25 +159,28 @@ class WebRtcTransport:
             # An answer with new credentials to an offer that asked for no restart: RFC 8839 forbids it, and following
             # is the only way to hear such a peer. Ours stay: the peer has no others.
             self._ice.restart(keep_credentials=True, now=now)
-        self._ice.set_remote(remote.ufrag, remote.pwd, remote.candidates, lite=remote.lite, now=now)
+        self._ways.set_remote(remote.ufrag, remote.pwd, remote.candidates, lite=remote.lite, now=now)
         self._drain_ice(now)
 
     # Packets
 
     def send(self, packet: Private, kind: Kind, *, now: float) -> bool:
-        if self._srtp is None or self._path is None or self._interrupted:
+        if self._srtp is None or self._pair is None or self._interrupted:
             return False
         protected = self._srtp.protect(packet) if kind is Kind.RTP else self._srtp.protect_rtcp(packet)
         if protected is None:
             return False
-        self._outbox.put(SendDatagram(self._path.flow, protected, self._path.remote))
+        self._send(protected, now)
         return True
 
     def receive_datagram(self, flow: FlowId, data: bytes, source: Address, kind: Kind, *, now: float) -> None:
+        if self._ways.receive_datagram(flow, data, source, now=now):
+            self._drain_ice(now)
+        else:
+            self._receive(data, source, kind, now)
+
+    def _receive(self, data: bytes, source: Address, kind: Kind, now: float) -> None:
         match kind:
-            case Kind.STUN:
-                self._ice.receive_datagram(flow, data, source, now=now)
-                self._drain_ice(now)
             case Kind.DTLS:
                 self._receive_dtls(data, source, now)
             case Kind.RTP | Kind.RTCP if self._srtp is not None:
@@ -169,20 +196,20 @@ class WebRtcTransport:
         if self._dtls is not None:
             self._dtls.close(now=now)
             self._drain_dtls(now)
-        self._ice.close(now=now)
+        self._ways.close(now=now)
         self._drain_ice(now)
 
     # Time and outputs
 
     def handle_timeout(self, *, now: float) -> None:
-        self._ice.handle_timeout(now=now)
+        self._ways.handle_timeout(now=now)
         self._drain_ice(now)
         if self._dtls is not None:
             self._dtls.handle_timeout(now=now)
             self._drain_dtls(now)
 
     def next_timeout(self) -> float | None:
-        ice = self._ice.next_timeout()
+        ice = self._ways.next_timeout()
         dtls = self._dtls.next_timeout() if self._dtls is not None else None
         return min((deadline for deadline in (ice, dtls) if deadline is not None), default=None)
 
@@ -195,10 +222,13 @@ class WebRtcTransport:
     # ICE
 
     def _drain_ice(self, now: float) -> None:
-        for output in self._ice.outputs():
+        self._ways.drain(now=now)
+        for output in self._ways.outputs():
             match output:
-                case SendDatagram():
+                case SendDatagram() | Resolve() | Gathered():
                     self._outbox.put(output)
+                case Relayed(_, data, source):
+                    self._receive(data, source, classify(data), now)
                 case PairSelected():
                     self._on_pair(output, now)
                 case StateChanged():
@@ -209,7 +239,9 @@ class WebRtcTransport:
                     assert_never(output)
 
     def _on_pair(self, pair: PairSelected, now: float) -> None:
-        self._path = Path(pair.flow, pair.remote)
+        self._pair = pair
+        socket = self._ways.socket_of(pair.flow)
+        self._path = Path(socket, pair.remote, None if socket == pair.flow else pair.local)
         self._stages.setdefault("ice", now)
         self._interrupted = False
         if self._srtp is not None:
@@ -248,8 +280,7 @@ class WebRtcTransport:
         for output in self._dtls.outputs():
             match output:
                 case SendRecords():
-                    if self._path is not None:
-                        self._outbox.put(SendDatagram(self._path.flow, output.data, self._path.remote))
+                    self._send(output.data, now)
                 case HandshakeDone():
                     self._stages.setdefault("dtls", now)
                     self._srtp = self._dtls.srtp()
@@ -262,6 +293,16 @@ class WebRtcTransport:
                     self._rejected["DTLS closed by the far end"] += 1
                 case _:
                     assert_never(output)
+
+    def _send(self, data: bytes, now: float) -> None:
+        """Sends along the selected pair, by its socket or its relay."""
+        if self._pair is None or self._path is None:
+            return
+        if self._pair.flow == self._path.flow:
+            self._outbox.put(SendDatagram(self._pair.flow, data, self._pair.remote))
+        else:
+            self._ways.send(self._pair.flow, data, self._pair.remote, now=now)
+            self._drain_ice(now)
 
     def _interrupt(self, reason: str) -> None:
         if "dtls" in self._stages and not self._interrupted:

@@ -18,7 +18,7 @@ from typing import assert_never
 
 from sansio_sip.context import Context
 from sansio_sip.dtmf.info import parse_info
-from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, SendDatagram
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, Record, Resolve, SendDatagram
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.sdp.parser import parse_description
 from sansio_sip.sip.call_events import (
@@ -53,6 +53,9 @@ from .media_plane import MediaOptions, MediaPlane, MediaStatistics, Samples, Ses
 from .renegotiation import Renegotiation
 
 __all__ = ["AccountTouched", "CallControl", "CallControlOutput"]
+
+# A level of `logging`, which the core does not import.
+WARNING = 30
 
 
 class CallControl:
@@ -308,6 +311,10 @@ class CallControl:
         self._media.receive_datagram(flow, data, source, now=now)
         self._drain_media(now)
 
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        self._media.resolved(query, records, now=now)
+        self._drain_media(now)
+
     def handle_timeout(self, *, now: float) -> None:
         self._media.handle_timeout(now=now)
         self._drain_media(now)
@@ -429,7 +436,7 @@ class CallControl:
     def _drain_media(self, now: float) -> None:
         for output in self._media.outputs():
             match output:
-                case OpenDatagram() | CloseFlow() | SendDatagram():
+                case OpenDatagram() | CloseFlow() | SendDatagram() | Resolve():
                     self._calls.put(output)
                 case media_plane.AudioAvailable():
                     found = (self._calls.by_session(session) for session in output.sessions)
@@ -445,6 +452,7 @@ class CallControl:
         call: Call,
         output: media_plane.LocalDescription
         | media_plane.MediaFailed
+        | media_plane.MediaNotice
         | media_plane.MediaConnected
         | media_plane.MediaDisconnected
         | media_plane.DtmfReceived
@@ -454,6 +462,8 @@ class CallControl:
         match output:
             case media_plane.LocalDescription():
                 self._on_local_description(call, bytes(output.description), now)
+            case media_plane.MediaNotice():
+                self._calls.put(events.LogLine(WARNING, f"{call.account}: {output.text}"))
             case media_plane.MediaFailed():
                 self._on_media_failed(call, output.status, output.reason, now)
             case media_plane.MediaConnected():
@@ -517,6 +527,9 @@ class CallControl:
                 profiles=account.options.profiles,
                 codecs=account.options.codecs,
                 bind=addresses or ("127.0.0.1",),
+                stun_servers=account.options.stun_servers,
+                turn_servers=account.options.turn_servers,
+                relay_only=account.options.relay_only,
             ),
             now=now,
         )

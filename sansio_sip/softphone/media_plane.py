@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NewType, Protocol, TypeAlias
 
-from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, SendDatagram
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, Record, Resolve, SendDatagram
 from sansio_sip.sdp.model import SessionDescription
+
+from .ice_servers import TurnAccount
 
 __all__ = [
     "AudioAvailable",
@@ -25,6 +27,7 @@ __all__ = [
     "MediaConnected",
     "MediaDisconnected",
     "MediaFailed",
+    "MediaNotice",
     "MediaOptions",
     "MediaOutput",
     "MediaPlane",
@@ -65,6 +68,9 @@ class MediaOptions:
         dtx: Opus sends nothing while there is nothing to hear, and the peer is asked to do the same.
         in_band_dtmf: keys are listened for in the sound too, where the far end takes no telephone-event.
         max_receive_bitrate: what the peer is asked not to exceed with Opus (`maxaveragebitrate`); None: no limit.
+        stun_servers: `stun:host:port`; with WebRTC, asked for our address as the world sees it.
+        turn_servers: with WebRTC, asked to relay.
+        relay_only: with WebRTC, use relays alone, and tell the peer no address of ours.
     """
 
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
@@ -76,6 +82,9 @@ class MediaOptions:
     complexity: int = 5
     dtx: bool = False
     max_receive_bitrate: int | None = None
+    stun_servers: tuple[str, ...] = ()
+    turn_servers: tuple[TurnAccount, ...] = ()
+    relay_only: bool = False
     in_band_dtmf: bool = False
 
 
@@ -189,6 +198,14 @@ class MediaFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaNotice:
+    """Something that people should know: a STUN or TURN server that gave nothing, and why."""
+
+    session: SessionId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class DtmfReceived:
     """A key was pressed at the far end; reported once, when its end is certain. `duration_ms` is that of RFC 4733."""
 
@@ -215,7 +232,9 @@ MediaOutput: TypeAlias = (
     OpenDatagram
     | SendDatagram
     | CloseFlow
+    | Resolve
     | LocalDescription
+    | MediaNotice
     | MediaConnected
     | MediaDisconnected
     | MediaFailed
@@ -302,6 +321,9 @@ class MediaPlane(Protocol):
     def flow_opened(self, flow: FlowId, local: Address, *, now: float) -> None: ...
 
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None: ...
+
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        """The answer to `Resolve`."""
 
     def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None: ...
 

@@ -15,6 +15,7 @@ from sansio_sip.sip.policy import CallPolicy
 from sansio_sip.sip.session_timer import MIN_SE
 from sansio_sip.sip.uri import SipUri, parse_uri
 
+from .ice_servers import IceServerUrl, TurnAccount
 from .media_plane import MediaProfile
 from .quality import QualityOptions
 
@@ -67,6 +68,9 @@ class AccountOptions:
         profiles: media profiles accepted; the first is offered. Plain RTP must be named to be allowed.
         codecs: of `opus`, `g722`, `pcmu`, `pcma`, in order of preference.
         media_addresses: local IP addresses for media; empty: the one that signalling uses.
+        stun_servers: `stun:host:port`, asked for our address as the world sees it; with WebRTC.
+        turn_servers: `ice_servers.TurnAccount`s, asked to relay where nothing else helps; with WebRTC.
+        relay_only: WebRTC media goes by way of a relay alone, and the far end is told no address of ours.
         allow_multiple_incoming: False answers 486 to a call that comes while there is another.
         policy: what a peer may make the phone do: REFER, 3xx, Replaces.
         reliability: of provisional responses (RFC 3262): "none", "supported" or "required".
@@ -94,6 +98,9 @@ class AccountOptions:
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
     codecs: tuple[str, ...] = DEFAULT_CODECS
     media_addresses: tuple[str, ...] = ()
+    stun_servers: tuple[str, ...] = ()
+    turn_servers: tuple[TurnAccount, ...] = ()
+    relay_only: bool = False
     allow_multiple_incoming: bool = False
     policy: CallPolicy = field(default_factory=CallPolicy)
     reliability: Reliability = "supported"
@@ -126,6 +133,7 @@ class AccountOptions:
             if not 0.1 <= base <= limit <= 86_400:
                 raise ValueError(f"{name} is {(base, limit)!r}: allowed are seconds, 0.1 <= base <= maximum <= 86400")
         self.server_urls()
+        self._check_ice_servers()
         if self.reliability not in ("none", "supported", "required"):
             raise ValueError(f"reliability is {self.reliability!r}: allowed are none, supported, required")
         if self.session_expires and not MIN_SE <= self.session_expires <= MAX_EXPIRES:
@@ -140,6 +148,18 @@ class AccountOptions:
             raise ValueError("profiles is empty: allowed are one or more of MediaProfile")
         if not self.codecs or any(codec not in CODECS for codec in self.codecs):
             raise ValueError(f"codecs is {self.codecs!r}: allowed are one or more of {', '.join(CODECS)}")
+
+    def _check_ice_servers(self) -> None:
+        named = [(url, "stun") for url in self.stun_servers] + [(turn.url, "turn") for turn in self.turn_servers]
+        for text, scheme in named:
+            try:
+                IceServerUrl.parse(text, scheme)
+            except ParseError as error:
+                raise ValueError(
+                    f"{scheme}_servers holds {text!r} ({error.reason}): allowed are {scheme}:host and {scheme}:host:port"
+                ) from None
+        if self.relay_only and not self.turn_servers:
+            raise ValueError("relay_only is True: allowed where turn_servers names one")
 
     def uri(self) -> SipUri:
         """The address of record."""

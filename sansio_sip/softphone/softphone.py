@@ -68,7 +68,7 @@ class Softphone:
         self._accounts: dict[AccountId, Account] = {}
         self._calls = CallControl(context, media, self._accounts, self._options.max_calls)
         self._owners: dict[FlowId, AccountId | _Calls] = {}
-        self._queries: dict[int, tuple[AccountId, int]] = {}
+        self._queries: dict[int, tuple[AccountId | _Calls, int]] = {}
         self._serial = self._query = 0
         self._closed = False
         self._traces_sip = False
@@ -495,8 +495,11 @@ class Softphone:
     @recorded
     def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
         name, asked = self._queries.pop(query, (None, 0))
-        if name is not None:
-            account = self._accounts[name]
+        if name == _CALLS:
+            self._calls.resolved(asked, records, now=now)
+            self._drain_calls(now)
+        elif name is not None:
+            account = self._accounts[AccountId(name)]
             account.resolved(asked, records, now=now)
             self._drain_account(account, now)
 
@@ -589,6 +592,10 @@ class Softphone:
                 case OpenDatagram():
                     self._owners[output.flow] = _CALLS
                     self._outbox.put(output)
+                case Resolve():
+                    self._query += 1
+                    self._queries[self._query] = (_CALLS, output.query)
+                    self._outbox.put(Resolve(self._query, output.name, output.kind))
                 case CloseFlow():
                     self._owners.pop(output.flow, None)
                     self._outbox.put(output)

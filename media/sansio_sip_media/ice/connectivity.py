@@ -31,6 +31,7 @@ from sansio_sip.errors import ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.softphone.ice_servers import IceServerUrl, TurnAccount
 
+from ..transport import Gathered
 from . import stun
 from .agent import ConsentLost, IceAgent, PairSelected, StateChanged
 from .candidate import Candidate, CandidateType
@@ -44,7 +45,7 @@ from .gathering import (
     TurnServer,
 )
 
-__all__ = ["Connectivity", "ConnectivityOutput", "Gathered", "IceServers", "Relayed"]
+__all__ = ["Connectivity", "ConnectivityOutput", "IceServers", "Relayed"]
 
 MAX_HIDDEN = 8
 """Names of the peer's candidates that are looked up in a session: a browser has one for each of its addresses."""
@@ -62,13 +63,6 @@ class IceServers:
     stun: tuple[str, ...] = ()
     turn: tuple[TurnAccount, ...] = ()
     relay_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """All candidates that are waited for are there. `problems`: which servers gave none, and why, for people."""
-
-    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
