@@ -1,11 +1,15 @@
 """The reference's client on an event loop: its commands as they are, and ways to hear of its events."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from inspect import isawaitable
 from typing import Any, TypeVar
 
-from sansio_sip.softphone import events
+from sansio_sip.context import Secret
+from sansio_sip.softphone import client_events, events
 from sansio_sip.softphone.client import Client
 
+from .logger import log
 from .runtime import AsyncRuntime, Bell, Subscription
 
 __all__ = ["ClientHandle"]
@@ -13,6 +17,12 @@ __all__ = ["ClientHandle"]
 T = TypeVar("T")
 
 Handler = Callable[[Any], object]
+
+TokenGenerator = Callable[[], str | Awaitable[str]]
+"""Gives an access token each time it is called."""
+
+# Events that a program may expect at each turn of the audio: they are for `on` and `wait_for`, no queue.
+FREQUENT = (events.AudioReady, client_events.Volume)
 
 
 class ClientHandle:
@@ -33,6 +43,7 @@ class ClientHandle:
         self._subscriptions: list[Subscription[Any]] = []
         self._waiters: list[tuple[tuple[type, ...], list[Any]]] = []
         self._handlers: dict[str, list[tuple[Handler, bool]]] = {}
+        self._generator: TokenGenerator | None = None
         self._closed = False
 
     def __getattr__(self, name: str) -> Any:
@@ -53,6 +64,34 @@ class ClientHandle:
                 self.driver.flush_soon()
 
         return command
+
+    # Tokens
+
+    def login_with_access_token_generator(self, generator: "TokenGenerator | None") -> bool:
+        """Logs in by the tokens that `generator()` gives, now and before each one expires.
+
+        Args:
+            generator: plain or `async`; or an object with a method `get_access_token` (reference: getAccessToken).
+                What it raises fails the login, or is tried again while the token in use holds.
+        """
+        get = getattr(generator, "get_access_token", generator)
+        if not callable(get):
+            return bool(self.login_with_access_token(None))  # reported as what it is: no token
+        self._generator = get
+        try:
+            return self.machine.login_with_access_token_generator(now=self.driver.now())
+        finally:
+            self.driver.flush_soon()
+
+    async def _fetch_token(self, request: int) -> None:
+        assert self._generator is not None
+        try:
+            found = self._generator()
+            token = await found if isawaitable(found) else found
+        except Exception as error:
+            self.driver.feed(partial(self.machine.token_failed, request, f"{type(error).__name__}: {error}"))
+        else:
+            self.driver.feed(partial(self.machine.token_provided, request, Secret(token or "")))
 
     # Events
 
@@ -76,15 +115,19 @@ class ClientHandle:
         return found[0]
 
     def on(self, name: str, handler: Handler) -> None:
-        """Has `handler(event)` called at each event of that name, as the reference spells it (`onIncomingCall`)."""
-        self._handlers.setdefault(name, []).append((handler, False))
+        """Has `handler(event)` called at each event of that name, as the reference spells it (`onIncomingCall`).
+
+        It may be `async`: then it runs as a task of its own.
+        """
+        self._handlers.setdefault(_spelling(name), []).append((handler, False))
 
     def once(self, name: str, handler: Handler) -> None:
         """`on`, for the next one alone."""
-        self._handlers.setdefault(name, []).append((handler, True))
+        self._handlers.setdefault(_spelling(name), []).append((handler, True))
 
     def off(self, name: str, handler: Handler) -> None:
         """Takes a handler away; one that is not there is passed over."""
+        name = _spelling(name)
         self._handlers[name] = [row for row in self._handlers.get(name, []) if row[0] != handler]
 
     async def aclose(self, patience: float) -> None:
@@ -99,19 +142,39 @@ class ClientHandle:
         if isinstance(event, events.Closed):
             self._closed = True
         for subscription in list(self._subscriptions):
-            if not isinstance(event, events.AudioReady):
+            if not isinstance(event, FREQUENT):
                 subscription.put(event)
             if self._closed:
                 subscription.close()
         for kinds, found in self._waiters:
             if isinstance(event, kinds):
                 found.append(event)
-        rows = self._handlers.get(event.name, [])
+        match event:
+            case events.LogLine():
+                log(event)
+            case client_events.TokenRequested():
+                if self._generator is not None:
+                    self.driver.spawn(partial(self._fetch_token, event.request))
+            case _:
+                pass
+        name = _spelling(event.name)
+        rows = self._handlers.get(name, [])
         if rows:
-            self._handlers[event.name] = [row for row in rows if not row[1]]
+            self._handlers[name] = [row for row in rows if not row[1]]
         for handler, _ in rows:
-            handler(event)
+            result = handler(event)
+            if isawaitable(result):
+                self.driver.spawn(partial(_wait, result))
         self._bell.ring()
+
+
+async def _wait(found: Awaitable[Any]) -> None:
+    await found
+
+
+def _spelling(name: str) -> str:
+    """The reference spells `onWebSocketConnected` in two ways; in its names nothing else depends on the case."""
+    return name.lower()
 
 
 def _parameters(method: Callable[..., Any]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from sansio_sip.softphone.options import AccountOptions
 from sansio_sip.softphone.softphone import Softphone
 
 from .call import Call
+from .logger import log
 from .runtime import AsyncRuntime, Bell, Subscription
 
 __all__ = ["Account", "LoginError", "Phone"]
@@ -141,6 +142,8 @@ class Phone:
                         self.calls[name].hear()
             case events.Login() | events.LoginFailed() | events.Logout():
                 self._account(event.account).take(event)
+            case events.LogLine():
+                log(event)
             case events.Closed():
                 self._closed = True
             case _ if info is not None:

@@ -7,7 +7,7 @@ Platforms: those whose loop has `add_reader` (all but the Proactor loop of Windo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -66,6 +66,7 @@ class Driver(Generic[EventT]):
         self._deadline: float | None = None
         self._finished: asyncio.Future[None] = self._loop.create_future()
         self._flushing = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def now(self) -> float:
         """The time to give to every input and command."""
@@ -102,6 +103,12 @@ class Driver(Generic[EventT]):
         """Gives a command (a method that takes `now`) to the machine: the one entry for other threads."""
         self._loop.call_soon_threadsafe(self.feed, command, *args)
 
+    def spawn(self, main: Callable[[], Awaitable[None]]) -> None:
+        """Runs a task beside the machine until the driver is closed; what it raises ends the driver."""
+        task = self._loop.create_task(self._run(main))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def fail(self, error: BaseException) -> None:
         """Ends the driver with an error: whoever waits in `finished` gets it."""
         if not self._finished.done():
@@ -123,6 +130,8 @@ class Driver(Generic[EventT]):
     async def aclose(self) -> None:
         """Closes every socket at once. To part politely, have the machine close first."""
         self.finish()
+        for task in self._tasks:
+            task.cancel()
         if self._timer is not None:
             self._timer.cancel()
         await self._network.aclose()
@@ -137,6 +146,12 @@ class Driver(Generic[EventT]):
             self._timer.cancel()
         self._deadline = deadline
         self._timer = None if deadline is None else self._loop.call_at(deadline, self._on_timer)
+
+    async def _run(self, main: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await main()
+        except Exception as error:
+            self.fail(error)
 
     def _on_timer(self) -> None:
         self._timer = self._deadline = None

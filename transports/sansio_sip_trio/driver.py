@@ -4,7 +4,7 @@ It moves bytes and time and knows nothing of SIP or media. `sansio_sip_asyncio.d
 same names in the same order. Sockets are in `network.py`; a test may put another network in their place.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -104,6 +104,10 @@ class Driver(Generic[EventT]):
         """Gives a command (a method that takes `now`) to the machine: the one entry for other threads."""
         self._token.run_sync_soon(self.feed, command, *args)
 
+    def spawn(self, main: Callable[[], Awaitable[None]]) -> None:
+        """Runs a task beside the machine until the driver is closed; what it raises ends the driver."""
+        self.nursery.start_soon(self._run, main)
+
     def fail(self, error: BaseException) -> None:
         """Ends the driver with an error: whoever waits in `finished` gets it."""
         if not self._finished.is_set():
@@ -138,6 +142,12 @@ class Driver(Generic[EventT]):
             return
         self._timer_deadline = deadline
         self._timer.deadline = float("inf") if deadline is None else deadline
+
+    async def _run(self, main: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await main()
+        except Exception as error:
+            self.fail(error)
 
     async def _run_timer(self) -> None:
         while True:
