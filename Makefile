@@ -54,6 +54,9 @@ fuzz: $(BIN)/.test ## run each fuzz target for SECONDS (default 60)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	for target in $$($(BIN)/python -m fuzz --list); do $(BIN)/python -m fuzz $$target -max_total_time=$(or $(SECONDS),60) || exit 1; done
 
+model: $(BIN)/.test ## explore every order of events in pairs of machines, up to larger bounds than the tests
+	PYTHONPATH=tests:media $(BIN)/python -m model
+
 docs: $(BIN)/.base ## build the documentation into site/, strictly
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	$(BIN)/mkdocs build --strict --quiet
