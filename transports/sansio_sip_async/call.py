@@ -26,6 +26,7 @@ __all__ = ["Call", "CallError"]
 
 Int16 = npt.NDArray[np.int16]
 
+Answer = events.CallHeld | events.CallResumed | events.HoldFailed | events.TransferCompleted | events.TransferFailed
 End = events.CallTerminated | events.CallFailed | events.IncomingCallCanceled
 
 # Seconds of audio handed to the engine at a time, and how much may wait there: `flush` gives back what waits, and a
@@ -74,6 +75,7 @@ class Call:
     """One call of a phone. Commands act at once; what is `async` waits.
 
     Attributes:
+        phone: whose call it is.
         info: the latest snapshot. end: the event that ended it, or None.
         digits: keys pressed at the far end so far.
     """
@@ -82,11 +84,12 @@ class Call:
         self.info = info
         self.end: End | None = None
         self.digits = ""
-        self._phone = phone
+        self.phone = phone
         self._runtime = runtime
         self._bell = bell
         self._media = False
         self._tones_sent = 0
+        self._answer: Answer | None = None  # of the far end, to the last request for hold or a transfer
         self._listeners: list[_Listener] = []
 
     @property
@@ -97,38 +100,38 @@ class Call:
 
     def answer(self) -> None:
         """Answers a ringing call; wait for `answered`. Raises LocalProtocolError."""
-        self._phone.command("answer", self.uuid)
+        self.phone.command("answer", self.uuid)
 
     def reject(self, status: int = 486) -> None:
         """Refuses a ringing call. Raises LocalProtocolError."""
-        self._phone.command("reject", self.uuid, status)
+        self.phone.command("reject", self.uuid, status)
 
     def ignore(self) -> None:
         """Stops ringing here; the caller is told nothing. Raises LocalProtocolError."""
-        self._phone.command("ignore", self.uuid)
+        self.phone.command("ignore", self.uuid)
 
     def hangup(self) -> None:
         """Ends the call, whatever its state; harmless after its end."""
         if self.end is None:
-            self._phone.command("hangup", self.uuid)
+            self.phone.command("hangup", self.uuid)
 
     def mute(self) -> None:
         """The far end hears silence. Raises LocalProtocolError."""
-        self._phone.command("mute", self.uuid)
+        self.phone.command("mute", self.uuid)
 
     def unmute(self) -> None:
         """The far end hears us again. Raises LocalProtocolError."""
-        self._phone.command("unmute", self.uuid)
+        self.phone.command("unmute", self.uuid)
 
     def flush(self) -> float:
         """Drops what was written and has not left yet: barge-in. Returns the seconds dropped."""
-        return float(self._phone.command("flush_audio", self.uuid)) if self.end is None else 0.0
+        return float(self.phone.command("flush_audio", self.uuid)) if self.end is None else 0.0
 
     def statistics(self) -> MediaStatistics | None:
         """The call's media now; after its end, the last snapshot."""
         if self.end is not None:
             return self.end.statistics if isinstance(self.end, events.CallTerminated) else None
-        return self._phone.machine.statistics(self.uuid)
+        return self.phone.machine.statistics(self.uuid)
 
     # Waiting
 
@@ -152,9 +155,46 @@ class Call:
         """Presses keys and waits until they have left. Raises LocalProtocolError, or CallError if the call ends."""
         self._alive()
         before = self._tones_sent
-        self._phone.command("send_dtmf", self.uuid, digits)
+        self.phone.command("send_dtmf", self.uuid, digits)
         await self._bell.until(lambda: self._tones_sent > before or self.end is not None)
         self._alive()
+
+    async def hold(self, timeout: float | None = None) -> None:
+        """Puts the call on hold and waits until the far end has agreed.
+
+        Raises CallError if it refuses or the call ends, TimeoutError, LocalProtocolError if the call was not answered.
+        """
+        await self._renegotiated("hold", events.CallHeld, timeout)
+
+    async def resume(self, timeout: float | None = None) -> None:
+        """Takes the call back from hold; raises as `hold` does."""
+        await self._renegotiated("resume", events.CallResumed, timeout)
+
+    async def transfer(self, target: "str | Call", timeout: float | None = None) -> None:
+        """Has the far end call somebody else instead of us, or joins it with the far end of another call of ours.
+
+        Waits until that has succeeded; this call then ends. Raises CallError if it did not (the call goes on),
+        TimeoutError, LocalProtocolError if a call was not answered.
+        """
+        self._answer = None
+        if isinstance(target, Call):
+            self.phone.command("attended_transfer", self.uuid, target.uuid)
+        else:
+            self.phone.command("transfer", self.uuid, target)
+        await self._bell.until(lambda: self._answer is not None or self.end is not None, timeout)
+        if isinstance(self._answer, events.TransferFailed):
+            raise CallError(self._answer.cause, self._answer.status)
+        if self._answer is None:
+            raise self._error()
+
+    async def _renegotiated(self, command: str, success: type, timeout: float | None) -> None:
+        self._answer = None
+        self.phone.command(command, self.uuid)
+        await self._bell.until(lambda: self._answer is not None or self.end is not None, timeout)
+        if isinstance(self._answer, events.HoldFailed):
+            raise CallError(self._answer.cause, self._answer.status)
+        if not isinstance(self._answer, success):
+            raise self._error()
 
     async def gather(self, count: int, *, timeout: float | None = None, end: str = "#") -> str:
         """Waits for keys pressed from now on: `count` of them, or fewer and then the key `end`.
@@ -192,11 +232,11 @@ class Call:
         try:
             while position < len(samples):
                 self._alive()
-                if self._phone.machine.audio_queued(self.uuid) < AHEAD:
+                if self.phone.machine.audio_queued(self.uuid) < AHEAD:
                     position += self.write_audio(samples[position : position + int(hertz * CHUNK)], hertz)
                 else:
                     await self._runtime.sleep(CHUNK / 2)
-            while self.end is None and (left := self._phone.machine.audio_queued(self.uuid)) > 0:
+            while self.end is None and (left := self.phone.machine.audio_queued(self.uuid)) > 0:
                 await self._runtime.sleep(left)
         except BaseException:
             self.flush()
@@ -205,7 +245,7 @@ class Call:
 
     def write_audio(self, samples: Int16, rate: int) -> int:
         """Queues int16 samples, shape (n,). Returns how many were taken: the queue holds half a minute."""
-        return int(self._phone.command("write_audio", self.uuid, samples, rate))
+        return int(self.phone.command("write_audio", self.uuid, samples, rate))
 
     async def audio(self, rate: int = HEARD_RATE) -> AsyncIterator[Int16]:
         """What is heard from now on: int16, shape (n,), at `rate` Hz, a piece each 20 ms; ends with the call."""
@@ -226,7 +266,7 @@ class Call:
     @contextmanager
     def _listening(self, rate: int) -> "Iterator[_Listener]":
         if not self._listeners and self.end is None and self._up:
-            self._phone.command("read_audio", self.uuid, rate)  # what was heard before belongs to nobody
+            self.phone.command("read_audio", self.uuid, rate)  # what was heard before belongs to nobody
         listener = _Listener(self._bell, rate)
         if self.end is not None:
             listener.queue.close()
@@ -248,6 +288,14 @@ class Call:
                 self.digits += event.tone
             case events.DtmfSent():
                 self._tones_sent += 1
+            case (
+                events.CallHeld()
+                | events.CallResumed()
+                | events.HoldFailed()
+                | events.TransferCompleted()
+                | events.TransferFailed()
+            ):
+                self._answer = event
             case events.CallTerminated() | events.CallFailed() | events.IncomingCallCanceled():
                 self.end = event
                 for listener in self._listeners:
@@ -260,7 +308,7 @@ class Call:
         if self.end is not None or not self._listeners:
             return
         rate = max(listener.rate for listener in self._listeners)
-        samples = self._phone.command("read_audio", self.uuid, rate)
+        samples = self.phone.command("read_audio", self.uuid, rate)
         for listener in self._listeners:
             listener.put(samples, rate)
 

@@ -31,11 +31,11 @@ class LoginError(Exception):
 
 
 class Account:
-    """One identity of a phone."""
+    """One identity of a `phone`."""
 
     def __init__(self, phone: "Phone", bell: Bell, account: AccountId) -> None:
         self.id = account
-        self._phone = phone
+        self.phone = phone
         self._bell = bell
         self._answer: events.Login | events.LoginFailed | events.Logout | None = None
 
@@ -45,19 +45,19 @@ class Account:
         Cancelling it leaves the login under way: log out to end it.
         """
         self._answer = None
-        self._phone.command("login", self.id)
+        self.phone.command("login", self.id)
         await self._bell.until(lambda: self._answer is not None, timeout)
         if isinstance(self._answer, events.LoginFailed):
             raise LoginError(self._answer.cause, self._answer.status)
 
     async def logout(self, timeout: float | None = None) -> None:
         """Ends its calls and un-registers. Raises TimeoutError, or LocalProtocolError if it is not logged in."""
-        self._phone.command("logout", self.id)
+        self.phone.command("logout", self.id)
         await self._bell.until(lambda: isinstance(self._answer, events.Logout), timeout)
 
     async def connected(self, timeout: float | None = None) -> Address:
         """Waits for the signalling flow without a login; returns our address on it. Raises TimeoutError."""
-        self._phone.command("connect", self.id)
+        self.phone.command("connect", self.id)
         await self._bell.until(lambda: self.local_address is not None, timeout)
         assert self.local_address is not None
         return self.local_address
@@ -65,16 +65,16 @@ class Account:
     @property
     def local_address(self) -> Address | None:
         """Where its signalling is bound; None while it is not."""
-        return self._phone.machine.local_address(self.id)
+        return self.phone.machine.local_address(self.id)
 
     def call(self, target: str, *, extra_headers: Mapping[str, str] | None = None) -> Call:
         """Calls a SIP URI, a number, or a name at the account's domain. Raises LocalProtocolError."""
-        call: CallUuid = self._phone.command("call", self.id, target, extra_headers=extra_headers)
-        return self._phone.calls[call]
+        call: CallUuid = self.phone.command("call", self.id, target, extra_headers=extra_headers)
+        return self.phone.calls[call]
 
     def incoming(self) -> Subscription[Call]:
         """Calls that ring here from now on, as an async iterator."""
-        return self._phone.incoming(self)
+        return self.phone.incoming(self)
 
     def take(self, event: events.Login | events.LoginFailed | events.Logout) -> None:
         """An event about this account."""
