@@ -26,19 +26,20 @@ from . import call_events as events
 from .answer_retransmission import Answers, NotAcknowledged
 from .authorization import Authenticator
 from .body import readable_description
-from .branch import Branch, Branches
+from .branch import Branch
 from .call_events import NO_ANSWER, NO_FLOW, CallEnd, CallId, EndKind, HeaderRows
 from .dialog import Dialog
 from .headers import NameAddress, Reason
 from .identity import Identity
+from .in_dialog import answer_at_once
 from .invitation import Invitation
 from .message import Request, Response
-from .redirected_call import RedirectedCall
+from .outgoing_invite import OutgoingInvite
 from .reliable_provisional import NeverAcknowledged, ReliableProvisionals
 from .renegotiation import FirstOffer, Renegotiation
-from .screening import content_headers, readable_reason
+from .screening import readable_reason
 from .sent_requests import Purpose, Sent, SentRequests
-from .session_state import ENDED_STATES, MAX_BRANCHES, PROGRESS_INTERVAL, TRANSITIONS, SessionState, SessionStateTimer
+from .session_state import ENDED_STATES, PROGRESS_INTERVAL, TRANSITIONS, SessionState, SessionStateTimer
 from .session_timer import RefreshDue, SessionExpired, SessionTimer
 from .status import cause_of
 from .transaction_user import CancelRequest, SendResponse
@@ -71,7 +72,6 @@ class InviteSession:
         self.call_id = call_id
         self.local_tag = context.entropy.tag()
         self.state = SessionState.CALLING if role == "caller" else SessionState.RINGING
-        self._role: Literal["caller", "callee"] = role
         self._context = context
         self._identity = identity
         self._timing = timing
@@ -81,12 +81,8 @@ class InviteSession:
         self._answers = Answers(timing)
         self._timer = SessionTimer(identity.config.session_expires, identity.config.min_se)
         self._referrals = Referrals(self._wire, identity.config.policy)
-        self._redirection = RedirectedCall(identity.config.policy)
-        self._branches = Branches()  # a caller's early dialogs
+        self._outgoing = OutgoingInvite(context, self._wire, self._answers, self._timer, identity.config.policy)
         self._branch: Branch | None = None  # of the dialog that counts
-        self._invite_key = 0
-        self._offer = b""  # of our INVITE; empty where it has none
-        self._accepted: Sent | None = None  # its 2xx waits for our answer to go in the ACK
         self._invitation: Invitation | None = None  # of the peer
         self._bye_is_due = False
 
@@ -109,12 +105,7 @@ class InviteSession:
 
     def place(self, target: SipUri, body: bytes, headers: HeaderRows, *, now: float) -> None:
         """Sends the INVITE (RFC 3261 section 13.2.1)."""
-        rows = (*headers, *self._timer.request_headers())
-        request = self._identity.invite(target, self.call_id, self.local_tag, body, rows)
-        self._offer = body
-        self._redirection.begin(target)
-        self._wire.put(output := self._sent.invite(request))
-        self._invite_key = output.key
+        self._outgoing.place(target, self.call_id, body, headers)
 
     def answer_offer(self, branch: str, body: bytes, *, now: float) -> None:
         """Answers the offer in a response to our INVITE, which had none. The answer goes in PRACK or ACK.
@@ -122,15 +113,7 @@ class InviteSession:
         Raises:
             LocalProtocolError: no offer waits on that branch.
         """
-        found = self._branch if self._accepted is not None else self._branches.get(branch)
-        if found is None or found.dialog.id.remote_tag != branch:
-            raise LocalProtocolError(f"cannot answer: no offer waits on branch {branch!r} of call {self.call}")
-        found.renegotiation.pending = FirstOffer.NONE
-        found.renegotiation.described(body)
-        if self._accepted is not None:
-            sent, self._accepted = self._accepted, None
-            self._wire.put(self._sent.acknowledge(sent, found.dialog, branch, body))
-        elif not found.answer(self._wire, body):
+        if not self._outgoing.answer(branch, body):
             raise LocalProtocolError(f"cannot answer: no offer waits on branch {branch!r} of call {self.call}")
 
     # Commands: the callee's
@@ -146,7 +129,9 @@ class InviteSession:
     ) -> None:
         """Takes a peer's INVITE (RFC 3261 section 13.3.1). Gives IncomingCall."""
         self._invitation = Invitation(self._context, self._wire, transaction, request, self._timing)
-        self._branch = self._make_branch(Dialog.as_callee(request, self.local_tag))
+        dialog = Dialog.as_callee(request, self.local_tag)
+        offers = Renegotiation(self._context, self._wire, dialog, "callee", self._answers, self._timer)
+        self._branch = Branch(dialog, offers)
         self._branch.renegotiation.learn(request)
         self._branch.renegotiation.pending = FirstOffer.THEIRS if description is not None else FirstOffer.NONE
         if request.expires is not None:
@@ -169,7 +154,7 @@ class InviteSession:
         assert self._branch is not None
         self._timers.arm(SessionStateTimer.PROGRESS, now + PROGRESS_INTERVAL)
         self._invitation.ring(self._branch.renegotiation, status, body, now=now)
-        self._settle(now)
+        self.settle(now=now)
 
     def answer(self, body: bytes, *, now: float) -> None:
         """Accepts the call. Gives CallConfirmed when the caller's ACK has come.
@@ -234,45 +219,22 @@ class InviteSession:
         assert self.dialog is not None
         return self._referrals.refer(self.dialog, target, now=now)
 
-    def has_dialog(self, remote_tag: str) -> bool:
-        """Whether a dialog of this call, early or not, has that tag of the peer's."""
-        if self._branch is not None:
-            return self._branch.dialog.id.remote_tag == remote_tag
-        return self._branches.get(remote_tag) is not None
-
     @property
     def referrals(self) -> Referrals:
         """The peer's REFERs, to be accepted or rejected."""
         return self._referrals
 
-    def reoffer(self, body: bytes, *, now: float) -> None:
-        """Sends a re-INVITE. Gives ReofferAnswered or ReofferRejected.
+    def confirmed(self, what: str) -> Renegotiation:
+        """The later offers of a call that may make some. Raises LocalProtocolError unless it is confirmed."""
+        self._demand(what, SessionState.CONFIRMED)
+        return self.offers
 
-        Raises:
-            LocalProtocolError: the call is not confirmed, or another offer is open.
-        """
-        self._demand("offer again", SessionState.CONFIRMED)
-        assert self._branch is not None
-        self._branch.renegotiation.offer(body, now=now)
-        self._settle(now)
-
-    def answer_reoffer(self, body: bytes, *, now: float) -> None:
-        """Answers the peer's re-INVITE. Nothing is sent where it was withdrawn, or the call has ended, meanwhile."""
-        if self._branch is not None:
-            self._branch.renegotiation.answer(body, now=now)
-            self._settle(now)
-
-    def reject_reoffer(self, status: int, *, now: float) -> None:
-        """Refuses the peer's re-INVITE; the session stays as it was.
-
-        Raises:
-            LocalProtocolError: `status` refuses nothing.
-        """
-        if not 300 <= status <= 699:
-            raise LocalProtocolError(f"cannot refuse an offer with {status}: give a status from 300 to 699")
-        if self._branch is not None:
-            self._branch.renegotiation.reject(status, now=now)
-            self._settle(now)
+    @property
+    def offers(self) -> Renegotiation:
+        """The later offers of this call. Raises LocalProtocolError where there can be none yet."""
+        if self._branch is None:
+            raise LocalProtocolError(f"call {self.call} is {self.state.value}: nobody has made a later offer in it")
+        return self._branch.renegotiation
 
     # Inputs: responses to our requests
 
@@ -362,7 +324,7 @@ class InviteSession:
 
     def receive_request(self, transaction: TransactionId, request: Request, *, now: float) -> None:
         """A request within a dialog of this call; not ACK, not CANCEL."""
-        branch = self._branch_of(request)
+        branch = self.branch_of(request.from_.tag or "")
         dialog = branch.dialog if branch is not None else None
         if dialog is None or self.state is SessionState.TERMINATED:
             self._wire.respond(transaction, request, 481)
@@ -374,7 +336,7 @@ class InviteSession:
             self._wire.respond(transaction, request, 481)
         else:
             self._on_request(dialog, transaction, request, now)
-        self._settle(now)
+        self.settle(now=now)
 
     def receive_ack(self, ack: Request, *, now: float) -> None:
         """The ACK to a 2xx of ours."""
@@ -392,7 +354,7 @@ class InviteSession:
                 self._send_bye(self.dialog, (), now)
         elif self._branch is not None:
             self._branch.renegotiation.acknowledged(ack, now=now)
-        self._settle(now)
+        self.settle(now=now)
 
     def receive_cancel(self, invite: TransactionId, cancel: Request, *, now: float) -> None:
         """A CANCEL for the INVITE of a server transaction of this call; it has been answered already."""
@@ -403,7 +365,7 @@ class InviteSession:
             self._terminate(now, CallEnd(EndKind.CANCELED, "remote", 487, "Canceled", readable_reason(cancel)))
         elif self._branch is not None and invite == self._branch.renegotiation.transaction:
             self._branch.renegotiation.abandon(now=now)
-        self._settle(now)
+        self.settle(now=now)
 
     # Time and outputs
 
@@ -422,7 +384,7 @@ class InviteSession:
                     assert_never(timer)
         for part in self._parts:
             part.handle_timeout(now=now)
-        self._settle(now)
+        self.settle(now=now)
 
     def next_timeout(self) -> float | None:
         deadlines = (self._timers.next(), *(part.next_timeout() for part in self._parts))
@@ -443,7 +405,7 @@ class InviteSession:
             parts.append(self._branch.renegotiation)
         return tuple(parts)
 
-    def _settle(self, now: float) -> None:
+    def settle(self, *, now: float) -> None:
         """Takes what the parts that know nothing of the wire have said. To be called after each touch of one."""
         for answer in self._answers.outputs():
             match answer:
@@ -467,7 +429,7 @@ class InviteSession:
                 case RefreshDue():
                     if self._branch is not None and self.state is SessionState.CONFIRMED:
                         self._branch.renegotiation.refresh(now=now)
-                        self._settle(now)
+                        self.settle(now=now)
                 case SessionExpired():
                     if self.state in (SessionState.ANSWERED, SessionState.CONFIRMED):
                         self._leave(CallEnd(EndKind.FAILED, "system", 408, "Session Expired"), now, acknowledged=True)
@@ -485,23 +447,15 @@ class InviteSession:
             self._terminate(now)
         if self.state not in (SessionState.CALLING, SessionState.PROCEEDING):
             return
-        if status == 422 and self._timer.too_small(response):
-            self._call_again(self._sent.repeat(sent, self._timer.request_headers()).key)
-            return
-        target = self._redirection.next(response)
-        if target is not None:
-            self._call_again(self._sent.redirect(sent, target).key)
-            self._wire.put(events.CallRedirected(self.call, str(target)))
+        if self._outgoing.retried(sent, response):
+            self._call_again()
             return
         cause = cause_of(status)
         how = EndKind.REJECTED if cause == "Rejected" else EndKind.FAILED
         self._terminate(now, CallEnd(how, "remote", status, cause, readable_reason(response)))
 
-    def _call_again(self, key: int) -> None:
-        """The INVITE has gone again, with its early dialogs."""
-        self._wire.put(self._sent.sending(key))
-        self._invite_key = key
-        self._branches.clear()
+    def _call_again(self) -> None:
+        """The INVITE has gone again."""
         if self.state is not SessionState.CALLING:
             self._enter(SessionState.CALLING)
 
@@ -510,61 +464,27 @@ class InviteSession:
             self._enter(SessionState.PROCEEDING)
         # A 1xx without a tag makes no dialog (RFC 3261 section 12.1), and the reference takes no notice of it.
         tag = response.to.tag
-        if self.state is not SessionState.PROCEEDING or response.status == 100 or not tag:
-            return
-        branch = self._branches.get(tag)
-        if branch is None:
-            if len(self._branches) >= MAX_BRANCHES:
-                return
-            branch = self._make_branch(Dialog.as_caller(sent.request, response))
-            self._branches.add(branch)
-        description = readable_description(response)
-        is_offer = description is not None and not self._offer
-        reliable = branch.is_reliable(response)
-        if reliable and not branch.acknowledge(self._wire, sent.request, response, waits=is_offer):
-            return  # a copy, or one before it is missing
-        branch.renegotiation.learn(response)
-        if reliable and description is not None:
-            branch.renegotiation.pending = FirstOffer.THEIRS if is_offer else FirstOffer.NONE
-        if is_offer and not reliable:
-            # RFC 3261 section 13.2.1: an offer may stand in a 2xx or a reliable response, and nowhere else.
-            description, is_offer = None, False
-        self._wire.put(
-            events.CallProgress(self.call, response.status, tag, description, tuple(response.headers), is_offer)
-        )
+        if self.state is SessionState.PROCEEDING and response.status > 100 and tag:
+            self._outgoing.progress(sent, response, tag)
 
     def _on_accepted(self, sent: Sent, response: Response, now: float) -> None:
-        tag = response.to.tag or ""
-        if len(sent.acks) >= MAX_BRANCHES or self._accepted is not None:
-            return
-        branch = self._branches.take(tag) or self._make_branch(Dialog.as_caller(sent.request, response))
-        dialog = branch.dialog
-        dialog.confirm(response)
-        description = readable_description(response)
-        wanted = self.state in (SessionState.CALLING, SessionState.PROCEEDING)
-        is_offer = wanted and description is not None and not self._offer and not branch.answered
-        if not is_offer:
-            self._wire.put(self._sent.acknowledge(sent, dialog, tag))
-        if wanted:
+        if self.state in (SessionState.CALLING, SessionState.PROCEEDING):
             # The first to answer is the callee. "[...] the UAC core considers the other early dialogs terminated".
-            self._branch = branch
-            self._branches.clear()
+            self._branch = self._outgoing.accepted(sent, response, now=now)
             self._enter(SessionState.CONFIRMED)
-            self._timer.accepted(response, now=now)
-            branch.renegotiation.learn(response)
-            branch.renegotiation.pending = FirstOffer.THEIRS if is_offer else FirstOffer.NONE
-            self._accepted = sent if is_offer else None
-            headers = tuple(response.headers)
-            self._wire.put(events.CallAccepted(self.call, tag, description, headers, is_offer))
-        elif self.state is SessionState.CANCELING:
+            return
+        branch = self._outgoing.surplus(sent, response)
+        if branch is None:
+            return
+        if self.state is SessionState.CANCELING:
             # The answer has crossed our CANCEL (RFC 3261 section 9.1): there is a call, and nobody wants it.
             self._branch = branch
             self._enter(SessionState.LEAVING)
-            self._send_bye(dialog, (), now)
+            self._send_bye(branch.dialog, (), now)
         else:
             # "If, after acknowledging any 2xx response to an INVITE, the UAC does not want to continue with that
             # dialog, then the UAC MUST terminate the dialog by sending a BYE request".
-            self._wire.request(Purpose.SURPLUS_BYE, dialog, "BYE")
+            self._wire.request(Purpose.SURPLUS_BYE, branch.dialog, "BYE")
 
     # Later requests
 
@@ -575,7 +495,7 @@ class InviteSession:
         if 200 <= response.status < 300 and (response.to.tag or "") != branch.dialog.id.remote_tag:
             return
         branch.renegotiation.response(sent, response, now=now)
-        self._settle(now)
+        self.settle(now=now)
         self._check_dialog(response.status, "remote", now)
 
     def _on_request(self, dialog: Dialog, transaction: TransactionId, request: Request, now: float) -> None:
@@ -583,7 +503,7 @@ class InviteSession:
         confirmed = self.state is SessionState.CONFIRMED
         match request.method:
             case "INVITE" | "UPDATE":
-                branch = self._branch_of(request)
+                branch = self.branch_of(request.from_.tag or "")
                 assert branch is not None
                 branch.renegotiation.request(transaction, request, confirmed=confirmed, now=now)
             case "PRACK":
@@ -594,31 +514,12 @@ class InviteSession:
                 body = self._invitation.release()
                 if body is not None and self.state is SessionState.RINGING:
                     self._accept(body, now)
-            case "INFO" | "MESSAGE":
-                self._on_content(transaction, request)
             case "REFER" if confirmed or self.state is SessionState.ANSWERED:
                 self._referrals.request(transaction, request, dialog)
             case "NOTIFY":
                 self._referrals.notify(transaction, request, now=now)
-            case "OPTIONS":
-                self._wire.respond(transaction, request, 200, self._identity.options())
-            case "SUBSCRIBE":
-                # RFC 6665 section 4.2.1: "If the event package is not understood, the notifier MUST return a 489".
-                self._wire.respond(transaction, request, 489, (("Allow-Events", "refer"),))
             case _:
-                self._wire.respond(transaction, request, 481)
-
-    def _on_content(self, transaction: TransactionId, request: Request) -> None:
-        media_type = request.content_type
-        if media_type is None and request.body:
-            self._wire.respond(transaction, request, 415, content_headers(415))
-            return
-        self._wire.respond(transaction, request, 200)
-        essence = media_type.essence if media_type is not None else ""
-        if request.method == "INFO":
-            self._wire.put(events.InfoReceived(self.call, essence, request.body))
-        else:
-            self._wire.put(events.MessageReceived(self.call, request.from_, essence, request.body))
+                answer_at_once(self._wire, transaction, request)
 
     # The callee's answer
 
@@ -628,7 +529,7 @@ class InviteSession:
         if self._invitation.accept(self._branch.renegotiation, self._timer, self._answers, body, now=now):
             self._timers.clear()
             self._enter(SessionState.ANSWERED)
-        self._settle(now)
+        self.settle(now=now)
 
     def _on_no_ack(self, now: float) -> None:
         if self.state in (SessionState.ANSWERED, SessionState.CONFIRMED):
@@ -644,8 +545,8 @@ class InviteSession:
         match self.state:
             case SessionState.PROCEEDING:
                 # A callee may not end an early dialog: she has answered, each 2xx was lost, and she has given up.
-                self._branches.take(dialog.id.remote_tag)
-                if not self._branches:
+                self._outgoing.branches.take(dialog.id.remote_tag)
+                if not self._outgoing.branches:
                     self._give_up_invite(CallEnd(EndKind.HUNG_UP, "remote", 200, "Terminated", reason))
             case SessionState.RINGING:
                 # RFC 3261 section 15.1.2: "The UAS MUST still respond to any pending requests received for that
@@ -671,10 +572,7 @@ class InviteSession:
         # RFC 3261 section 15: "the callee's UA MUST NOT send a BYE on a confirmed dialog until it has received an ACK
         # for its 2xx response or until the server transaction times out."
         waits = self.state is SessionState.ANSWERED and not acknowledged
-        if self._accepted is not None and self._branch is not None:
-            # Nobody has answered the offer in the 2xx. There is no BYE before the ACK.
-            sent, self._accepted = self._accepted, None
-            self._wire.put(self._sent.acknowledge(sent, self._branch.dialog, self._branch.dialog.id.remote_tag))
+        self._outgoing.leave_unanswered()
         self._enter(SessionState.LEAVING)
         self._end_parts(now)
         self._wire.put(events.CallEnded(self.call, end))
@@ -683,9 +581,9 @@ class InviteSession:
             self._send_bye(self.dialog, headers, now)
 
     def _give_up_invite(self, end: CallEnd, headers: HeaderRows = ()) -> None:
-        self._branches.clear()
+        self._outgoing.end()
         self._enter(SessionState.CANCELING)
-        self._wire.put(CancelRequest(self._invite_key, headers))
+        self._wire.put(CancelRequest(self._outgoing.key, headers))
         self._wire.put(events.CallEnded(self.call, end))
 
     def _send_bye(self, dialog: Dialog, headers: HeaderRows, now: float) -> None:
@@ -707,11 +605,10 @@ class InviteSession:
         self._enter(SessionState.TERMINATED)
         self._timers.clear()
         self._answers.clear()
-        self._branches.clear()
+        self._outgoing.end()
         if self._invitation is not None:
             self._invitation.provisionals.stop()
         self._bye_is_due = False
-        self._accepted = None
         self._end_parts(now)
         if self.dialog is not None:
             self.dialog.terminate()
@@ -726,12 +623,6 @@ class InviteSession:
 
     # Small helpers
 
-    def _make_branch(self, dialog: Dialog) -> Branch:
-        renegotiation = Renegotiation(self._context, self._wire, dialog, self._role, self._answers, self._timer)
-        renegotiation.pending = FirstOffer.OURS if self._role == "caller" and self._offer else FirstOffer.NONE
-        renegotiation.described(self._offer)
-        return Branch(dialog, renegotiation)
-
     def _answer_challenge(self, sent: Sent, response: Response) -> bool:
         """Sends a request again. False where it has no answer to its challenge, or is not wanted any more."""
         first = sent.purpose is Purpose.INVITE
@@ -741,18 +632,19 @@ class InviteSession:
         if again is None:
             return False
         if first:
-            self._call_again(again.key)
+            self._outgoing.again(again.key)
+            self._call_again()
             return True
         if sent.purpose is Purpose.REFER:
             self._referrals.repeated(sent.request.cseq.number, again.request.cseq.number)
         self._wire.put(again)
         return True
 
-    def _branch_of(self, request: Request) -> Branch | None:
-        tag = request.from_.tag or ""
+    def branch_of(self, tag: str) -> Branch | None:
+        """The dialog, early or not, in which the peer has that tag."""
         if self._branch is not None and self._branch.dialog.id.remote_tag == tag:
             return self._branch
-        return self._branches.get(tag)
+        return self._outgoing.branches.get(tag)
 
     @property
     def _invite_transaction(self) -> TransactionId | None:

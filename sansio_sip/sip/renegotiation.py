@@ -164,9 +164,10 @@ class Renegotiation:
         if update and description is None:
             # RFC 3311 section 5.2: without an offer it changes nothing but the target, and the session timer.
             self._accept(transaction, request, b"", now)
-        elif update and self.pending is FirstOffer.OURS:
+        elif update and (self.pending is FirstOffer.OURS or (self.dialog.role == "caller" and not confirmed)):
             # "If an UPDATE is received that contains an offer, and the UAS has generated an offer (in an UPDATE, PRACK
-            # or INVITE) to which it has not yet received an answer, the UAS MUST reject the UPDATE with a 491".
+            # or INVITE) to which it has not yet received an answer, the UAS MUST reject the UPDATE with a 491". One in
+            # an early dialog of a call of ours waits as well: which of them counts is not known yet.
             self._wire.respond(transaction, request, 491)
         elif update and self.pending is FirstOffer.THEIRS:
             # "[...] has received an offer (in an UPDATE, PRACK, or INVITE) to which it has not yet generated an answer,

@@ -63,7 +63,7 @@ class Sessions:
         """The session whose place an INVITE is to take, or the status to refuse it with (RFC 3891 section 3)."""
         call = self._by_tag.get((replaces.call_id, replaces.to_tag))
         session = self._rows.get(call) if call is not None else None
-        found = session is not None and session.has_dialog(replaces.from_tag)
+        found = session is not None and session.branch_of(replaces.from_tag) is not None
         # "If no match is found, the UAS rejects the INVITE and returns a 481".
         if session is None or not found:
             return 481

@@ -166,8 +166,8 @@ class Standalone:
                 self._drain(row)
         elif key in self._requests:
             end = NO_ANSWER if reason is FailureReason.TIMEOUT else NO_FLOW
-            row = self._requests.pop(key)
-            self._outbox.put(RequestAnswered(row.name, row.request.method, end.status, end.cause))
+            failed = self._requests.pop(key)
+            self._outbox.put(RequestAnswered(failed.name, failed.request.method, end.status, end.cause))
 
     def transaction_ended(self, key: int) -> None:
         self._keys.pop(key, None)

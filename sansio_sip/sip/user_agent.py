@@ -14,7 +14,7 @@ in the URI that it is for, and in a dialog, if that is a name, to where the peer
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final, TypeAlias, TypeVar, assert_never
+from typing import TypeAlias, TypeVar, assert_never
 
 from sansio_sip.context import Context
 from sansio_sip.effects import Address
@@ -30,14 +30,14 @@ from .call_events import (
     MessageReceived,
 )
 from .dialog import Dialog, is_readable
-from .doorkeeper import Doorkeeper, Invited, refuse_outside
 from .headers import NameAddress, Reason
 from .identity import AccountConfig, Identity
 from .invite_session import InviteSession
 from .message import Headers, Message, Request, Response
 from .path import stamp, way
 from .registration import Registered, Registration, RegistrationFailed, Unregistered
-from .screening import content_headers, refusal_of_malformed, refuse
+from .request_desk import RequestDesk, UserAgentCounters
+from .screening import refusal_of_malformed
 from .sent_requests import Purpose
 from .session_headers import Replaces
 from .session_state import SessionState
@@ -72,15 +72,6 @@ class SendMessage:
     hop: Hop
 
 
-@dataclass(slots=True)
-class UserAgentCounters:
-    """How often something came that was of no use, since the user agent was made."""
-
-    malformed: int = 0
-    stray_responses: int = 0
-    refused_requests: int = 0
-
-
 UserAgentOutput: TypeAlias = SendMessage | Registered | RegistrationFailed | Unregistered | CallEvent | StandaloneEvent
 
 T = TypeVar("T")
@@ -93,7 +84,6 @@ class _Part(Enum):
     STANDALONE = "standalone"
 
 
-_REGISTRATION: Final = _Part.REGISTRATION
 _Owner: TypeAlias = tuple[CallId | _Part, int]
 
 
@@ -114,10 +104,9 @@ class UserAgent:
         self._sessions = Sessions(context, self._identity, self._authenticator, timing)
         self._clients: dict[TransactionId, _Owner] = {}
         self._sent: dict[_Owner, TransactionId] = {}
-        self._servers: dict[TransactionId, CallId] = {}  # INVITEs that sessions have to answer
-        self._doorkeeper = Doorkeeper(config, self._sessions)
         self._standalone = Standalone(context, self._identity, self._authenticator, timing)
         self.counters = UserAgentCounters()
+        self._desk = RequestDesk(context, self._identity, self._sessions, self._standalone, self.counters)
 
     @property
     def contact(self) -> str:
@@ -228,7 +217,7 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call, it is not confirmed, or another offer is open.
         """
-        self._do(call, "offer again", lambda session: session.reoffer(body, now=now), now)
+        self._do(call, "offer again", lambda session: session.confirmed("offer again").offer(body, now=now), now)
 
     def answer_reoffer(self, call: CallId, body: bytes, *, now: float) -> None:
         """Answers a re-INVITE. Nothing is sent where it was withdrawn meanwhile.
@@ -236,7 +225,7 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call.
         """
-        self._do(call, "answer an offer", lambda session: session.answer_reoffer(body, now=now), now)
+        self._do(call, "answer an offer", lambda session: session.offers.answer(body, now=now), now)
 
     def reject_reoffer(self, call: CallId, status: int = 488, *, now: float) -> None:
         """Refuses a re-INVITE; the call goes on as it was. Nothing is sent where it was withdrawn meanwhile.
@@ -244,7 +233,7 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call, or `status` refuses nothing.
         """
-        self._do(call, "refuse an offer", lambda session: session.reject_reoffer(status, now=now), now)
+        self._do(call, "refuse an offer", lambda session: session.offers.reject(status, now=now), now)
 
     def send_info(self, call: CallId, content_type: str, body: bytes, *, now: float) -> None:
         """Sends an INFO in a call.
@@ -283,11 +272,7 @@ class UserAgent:
         return self._do(call, "transfer", lambda session: session.refer(address, now=now), now)
 
     def as_replaced(self, call: CallId) -> Replaces:
-        """What to say to the peer of a call to take our place in it.
-
-        Raises:
-            LocalProtocolError: no such call, or it is not confirmed.
-        """
+        """What to say to the peer of a call to take our place in it. Raises LocalProtocolError unless it is confirmed."""
         return self._dialog(call).as_replaced_by_peer()
 
     def peer_of(self, call: CallId) -> SipUri | None:
@@ -323,17 +308,12 @@ class UserAgent:
     def page(self, target: SipUri, content_type: str, body: bytes, *, now: float) -> int:
         """Sends a MESSAGE outside of calls (RFC 3428). Gives RequestAnswered with the number that is returned.
 
-        Raises:
-            LocalProtocolError: no flow, or too many requests are under way.
+        Raises LocalProtocolError: no flow, or too many requests are under way.
         """
         return self._ask("MESSAGE", target, (("Content-Type", content_type),), body, now)
 
     def query(self, target: SipUri, *, now: float) -> int:
-        """Asks what somebody can (OPTIONS). Gives RequestAnswered with the number that is returned.
-
-        Raises:
-            LocalProtocolError: no flow, or too many requests are under way.
-        """
+        """Asks what somebody can (OPTIONS). Gives RequestAnswered with the number that is returned. Raises likewise."""
         rows = (("Contact", str(self._identity.contact)), ("Accept", ", ".join(ACCEPTED_TYPES)))
         return self._ask("OPTIONS", target, rows, b"", now)
 
@@ -457,7 +437,7 @@ class UserAgent:
                 case StrayResponse():
                     self.counters.stray_responses += 1
                 case Acknowledged():
-                    session = self._of_server(output.transaction)
+                    session = self._desk.session_of(output.transaction)
                     if session is not None:
                         session.receive_ack(output.ack, now=now)
                         self._drain_session(session, now)
@@ -544,7 +524,7 @@ class UserAgent:
     def _on_failed(self, output: Failed, now: float) -> None:
         owner = self._clients.get(output.transaction)
         if owner is None:
-            session = self._of_server(output.transaction)
+            session = self._desk.session_of(output.transaction)
             if session is not None:
                 session.response_failed(output.transaction, output.reason, now=now)
                 self._drain_session(session, now)
@@ -558,8 +538,7 @@ class UserAgent:
             self._drain_session(session, now)
 
     def _on_terminated(self, transaction: TransactionId, now: float) -> None:
-        self._servers.pop(transaction, None)
-        self._doorkeeper.forget(transaction)
+        self._desk.forget(transaction)
         owner = self._clients.pop(transaction, None)
         if owner is None:
             return
@@ -572,87 +551,20 @@ class UserAgent:
             self._drain_session(session, now)
 
     def _on_request(self, output: RequestReceived, now: float) -> None:
-        request, transaction = output.request, output.transaction
-        session = self._sessions.of_dialog(request)
+        transaction = output.transaction
+        cancel = transaction if output.request.method == "CANCEL" else None
+        invite = self._layer.invite_of(cancel) if cancel is not None else None
+        session = self._desk.receive(output, invite, now=now)
+        for said in self._desk.outputs():
+            match said:
+                case SendResponse():
+                    self._layer.respond(said.transaction, said.response, now=now)
+                case MessageReceived():
+                    self._outbox.put(said)
+                case _:
+                    assert_never(said)
+        self._drain_others(now)
         if session is not None:
-            self._sessions.peers[session.call] = output.hop
-        if transaction is None:
-            if session is not None:
-                session.receive_ack(request, now=now)
-                self._drain_session(session, now)
-            return
-        if request.method == "CANCEL":
-            self._on_cancel(transaction, request, now)
-            return
-        refusal = refuse(request, self._identity.supported)
-        if refusal is not None:
-            self._refuse(transaction, request, *refusal, now=now)
-        elif request.to.tag is not None:
-            notify = session is None and request.method == "NOTIFY"
-            if notify and self._standalone.notified(transaction, request, now=now):
-                self._drain_others(now)
-                return
-            if session is None:
-                # RFC 3261 section 12.2.2: "If the UAS wishes to reject the request because it does not wish to
-                # recreate the dialog, it MUST respond to the request with a 481".
-                self._refuse(transaction, request, 481, now=now)
-                return
-            if request.method == "INVITE":
-                self._servers[transaction] = session.call
-            session.receive_request(transaction, request, now=now)
-            self._drain_session(session, now)
-        else:
-            self._on_new_request(transaction, request, output.hop, now)
-
-    def _on_new_request(self, transaction: TransactionId, request: Request, hop: Hop, now: float) -> None:
-        """A request outside of any dialog."""
-        if self._doorkeeper.merges(transaction, request):
-            self._refuse(transaction, request, 482, now=now)
-            return
-        match request.method:
-            case "INVITE":
-                self._on_invite(transaction, request, hop, now)
-            case "OPTIONS":
-                self._respond(transaction, request, 200, self._identity.options(), now=now)
-            case "MESSAGE":
-                self._on_message(transaction, request, now)
-            case _:
-                self._refuse(transaction, request, *refuse_outside(request), now=now)
-
-    def _on_invite(self, transaction: TransactionId, request: Request, hop: Hop, now: float) -> None:
-        admitted = self._doorkeeper.admit(request, len(self._sessions))
-        if not isinstance(admitted, Invited):
-            self._refuse(transaction, request, *admitted, now=now)
-            return
-        session = self._sessions.add(request.call_id, "callee")
-        self._servers[transaction] = session.call
-        self._sessions.peers[session.call] = hop
-        session.receive(transaction, request, admitted.description, replaces=admitted.replaces, now=now)
-        self._drain_session(session, now)
-
-    def _on_message(self, transaction: TransactionId, request: Request, now: float) -> None:
-        media_type = request.content_type
-        if media_type is None and request.body:
-            self._refuse(transaction, request, 415, content_headers(415), now=now)
-            return
-        self._respond(transaction, request, 200, (), now=now)
-        essence = media_type.essence if media_type is not None else ""
-        self._outbox.put(MessageReceived(None, request.from_, essence, request.body))
-
-    def _on_cancel(self, transaction: TransactionId, request: Request, now: float) -> None:
-        invite = self._layer.invite_of(transaction)
-        if invite is None:
-            # RFC 3261 section 9.2: "If the UAS did not find a matching transaction for the CANCEL according to the
-            # procedure above, it SHOULD respond to the CANCEL with a 481".
-            self._refuse(transaction, request, 481, now=now)
-            return
-        session = self._of_server(invite)
-        # "[...] the To tag of the response to the CANCEL and the To tag in the response to the original request SHOULD
-        # be the same."
-        tag = session.local_tag if session is not None else self._context.entropy.tag()
-        self._layer.respond(transaction, request.response(200, to_tag=tag), now=now)
-        if session is not None:
-            session.receive_cancel(invite, request, now=now)
             self._drain_session(session, now)
 
     # Small helpers
@@ -671,18 +583,6 @@ class UserAgent:
     def _part(self, name: _Part) -> Registration | Standalone:
         return self._registration if name is _Part.REGISTRATION else self._standalone
 
-    def _refuse(
-        self, transaction: TransactionId, request: Request, status: int, headers: HeaderRows = (), *, now: float
-    ) -> None:
-        self.counters.refused_requests += 1
-        self._respond(transaction, request, status, headers, now=now)
-
-    def _respond(
-        self, transaction: TransactionId, request: Request, status: int, headers: HeaderRows, *, now: float
-    ) -> None:
-        tag = self._context.entropy.tag()
-        self._layer.respond(transaction, request.response(status, to_tag=tag, headers=headers), now=now)
-
     def _dialog(self, call: CallId) -> Dialog:
         session = self._sessions.get(call, "name its peer")
         if session.state is not SessionState.CONFIRMED or session.dialog is None:
@@ -693,9 +593,6 @@ class UserAgent:
         """Gives a session a command."""
         session = self._sessions.get(call, what)
         result = act(session)
+        session.settle(now=now)
         self._settle(session, now)
         return result
-
-    def _of_server(self, transaction: TransactionId) -> InviteSession | None:
-        call = self._servers.get(transaction)
-        return self._sessions.find(call) if call is not None else None

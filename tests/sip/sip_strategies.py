@@ -110,12 +110,16 @@ values = {
 }
 """A strategy for each type of value that has `parse`."""
 
-_free_names = token.filter(
-    lambda name: len(name) > 1 and name.lower() not in _TYPED and not name.lower().startswith("content-")
-)
 _TYPED = frozenset(
     ("via", "from", "to", "call-id", "cseq", "max-forwards", "expires", "content-length", "content-type")
 )
+
+
+def _is_free(name: str) -> bool:
+    return len(name) > 1 and name.lower() not in _TYPED and not name.lower().startswith("content-")
+
+
+_free_names = token.filter(_is_free)
 _free_values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), max_size=20)
 
 

@@ -1,6 +1,7 @@
 """Challenges in calls and registrations, answered with the vectors' own formula on the other side."""
 
 import hashlib
+from typing import Any
 
 import pytest
 from sip.ua_pipe import ANSWER, OFFER, Stranger
@@ -199,7 +200,7 @@ def test_password_shows_nowhere() -> None:
 # ---------------------------------------------------------------------------------------- whose challenges are answered
 
 
-def logged_in(**more: object) -> tuple[Stranger, Guard]:
+def logged_in(**more: Any) -> tuple[Stranger, Guard]:
     """An account that its registrar has challenged, and registered."""
     peer = Stranger(server=SERVER, password="s3cret-pass", **more)
     guard = Guard(peer, proxy=False, realm="registrar.example.com")

@@ -83,8 +83,7 @@ def quiet(peer: Stranger, seconds: float = 70.0) -> None:
     assert peer.ua.next_timeout() is None
     assert not peer.ua._sessions
     assert not peer.ua._clients
-    assert not peer.ua._servers
-    assert not peer.ua._doorkeeper
+    assert not peer.ua._desk
     assert ended(peer) == []
 
 

@@ -13,6 +13,7 @@ from sansio_sip.sip.body import description_of
 from sansio_sip.sip.call_events import CallEnded, CallId, IncomingCall
 from sansio_sip.sip.message import Message, Request, Response
 from sansio_sip.sip.parser import parse_message
+from sansio_sip.sip.policy import CallPolicy, Consent
 from sansio_sip.sip.session_state import SessionState
 from sansio_sip.sip.uri import SipUri
 
@@ -238,13 +239,14 @@ class CallMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.peer = Stranger()
+        self.peer = Stranger(policy=CallPolicy(refer=Consent.ALLOW, redirect=Consent.ALLOW))
         self.ends: list[str] = []
         self.calls: list[CallId] = []
         self.requests: list[Request] = []  # of ours, latest last
         self.tags: dict[str, str] = {}  # Call-ID: our tag
         self.invites: list[Request] = []  # of the peer
         self.number = 1
+        self.rseq: dict[str, int] = {}
         self.up = True
 
     def take(self) -> None:
@@ -253,7 +255,9 @@ class CallMachine(RuleBasedStateMachine):
                 self.requests.append(message)
                 self.tags[message.call_id] = message.from_.tag or ""
             elif message.to.tag:
+                assert isinstance(message, Response)
                 self.tags[message.call_id] = message.to.tag
+                self.rseq[message.call_id] = message.rseq or self.rseq.get(message.call_id, 0)
         for event in self.peer.events():
             if isinstance(event, IncomingCall):
                 self.calls.append(event.call)
@@ -270,18 +274,28 @@ class CallMachine(RuleBasedStateMachine):
         self.take()
 
     @precondition(lambda self: len(self.calls) < 4)
-    @rule()
-    def place(self) -> None:
+    @rule(offer=st.sampled_from((OFFER, OFFER, b"")))
+    def place(self, offer: bytes) -> None:
         try:
-            self.calls.append(self.peer.ua.invite(SipUri("192.0.2.2", "bob"), OFFER, now=self.peer.now))
+            self.calls.append(self.peer.ua.invite(SipUri("192.0.2.2", "bob"), offer, now=self.peer.now))
         except LocalProtocolError:
             assert not self.up
         self.take()
 
     @precondition(lambda self: self.up and len(self.invites) < 3)
-    @rule(offer=st.booleans(), expires=st.booleans())
-    def be_called(self, offer: bool, expires: bool) -> None:
-        headers = (("Expires", "5"),) if expires else ()
+    @rule(
+        offer=st.booleans(),
+        headers=st.sampled_from(
+            (
+                (),
+                (("Expires", "5"),),
+                (("Supported", "100rel, timer"), ("Session-Expires", "90")),
+                (("Require", "100rel"),),
+                (("Supported", "timer"), ("Session-Expires", "90;refresher=uas"), ("Allow", "UPDATE")),
+            )
+        ),
+    )
+    def be_called(self, offer: bool, headers: tuple[tuple[str, str], ...]) -> None:
         body = OFFER if offer else b""
         invite = self.peer.request("INVITE", call_id=f"in{len(self.invites)}", headers=headers, body=body)
         self.invites.append(invite)
@@ -294,6 +308,14 @@ class CallMachine(RuleBasedStateMachine):
         command=st.sampled_from(
             (
                 ("ring",),
+                ("progress", ANSWER),
+                ("progress", OFFER),
+                ("answer_offer", "bob", ANSWER),
+                ("refer", SipUri("192.0.2.3", "carol")),
+                ("accept_refer", 1),
+                ("report_refer", 1, 180),
+                ("report_refer", 1, 200),
+                ("send_message", "text/plain", b"x"),
                 ("answer", ANSWER),
                 ("answer", ANSWER),
                 ("reject", 603),
@@ -311,32 +333,60 @@ class CallMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.up and self.requests)
     @rule(
         back=st.integers(1, 6),
-        status=st.sampled_from((100, 180, 183, 200, 200, 200, 302, 407, 408, 481, 486, 491, 503)),
+        status=st.sampled_from((100, 180, 183, 200, 200, 200, 302, 407, 408, 422, 481, 486, 491, 503)),
         tag=st.sampled_from(("bob", "bob", "fork")),
         broken=st.booleans(),
+        headers=st.sampled_from(
+            (
+                (),
+                (),
+                (("Require", "100rel"), ("RSeq", "1")),
+                (("Require", "100rel"), ("RSeq", "2")),
+                (("Session-Expires", "90;refresher=uac"), ("Allow", "UPDATE")),
+                (("Session-Expires", "90;refresher=uac"),),
+                (("Session-Expires", "90;refresher=uas"),),
+                (("Min-SE", "4000"),),
+            )
+        ),
     )
-    def respond(self, back: int, status: int, tag: str, broken: bool) -> None:
+    def respond(self, back: int, status: int, tag: str, broken: bool, headers: tuple[tuple[str, str], ...]) -> None:
         request = self.requests[-min(back, len(self.requests))]
         if request.method == "ACK":
             return
         contact = "<" if broken and status == 183 else "<sip:bob@192.0.2.2>"
-        self.peer.respond(request, status, tag=tag, contact=contact, body=ANSWER if status != 180 else b"")
+        body = ANSWER if status != 180 else b""
+        self.peer.respond(request, status, tag=tag, contact=contact, headers=headers, body=body)
         self.take()
 
     @precondition(lambda self: self.up and self.tags)
     @rule(
         index=st.integers(0, 5),
-        method=st.sampled_from(("ACK", "ACK", "BYE", "INFO", "INVITE", "INVITE", "OPTIONS", "NOTIFY", "UPDATE")),
+        method=st.sampled_from(
+            ("ACK", "ACK", "BYE", "INFO", "INVITE", "INVITE", "OPTIONS", "NOTIFY", "UPDATE", "PRACK", "REFER")
+        ),
         from_tag=st.sampled_from(("bob", "bob", "fork", "nobody")),
         number=st.sampled_from((0, 1, 1, 1)),
         body=st.sampled_from((b"", OFFER)),
+        rseq=st.integers(0, 1),
     )
-    def ask(self, index: int, method: str, from_tag: str, number: int, body: bytes) -> None:
+    def ask(self, index: int, method: str, from_tag: str, number: int, body: bytes, rseq: int) -> None:
         call_id = sorted(self.tags)[index % len(self.tags)]
         if method != "ACK":
             self.number += number
+        headers = (
+            ("RAck", f"{self.rseq.get(call_id, 0) + rseq} 1 INVITE"),
+            ("Refer-To", "<sip:carol@192.0.2.3>"),
+            ("Event", "refer"),
+            ("Subscription-State", "active"),
+        )
         request = self.peer.request(
-            method, number=self.number, call_id=call_id, to_tag=self.tags[call_id], from_tag=from_tag, body=body
+            method,
+            number=self.number,
+            call_id=call_id,
+            to_tag=self.tags[call_id],
+            from_tag=from_tag,
+            headers=headers,
+            body=body,
         )
         self.peer.give(request)
         self.take()
@@ -387,7 +437,7 @@ class CallMachine(RuleBasedStateMachine):
         assert self.peer.ua.next_timeout() is None
         assert not self.peer.ua._sessions
         assert not self.peer.ua._clients
-        assert not self.peer.ua._doorkeeper
+        assert not self.peer.ua._desk
         numbers_rise(list(self.requests))
 
 

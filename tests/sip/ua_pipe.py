@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from heapq import heappop, heappush
 from random import Random
+from typing import Any
 
 from sansio_sip.context import Context, Entropy, Secret
 from sansio_sip.effects import Address, FlowId
@@ -26,13 +27,13 @@ def config(name: str = "alice", password: str = "", **more: object) -> AccountCo
 
 def name_of(message: Message) -> str:
     """`INVITE`, or `200 INVITE` of a response."""
-    return message.method if isinstance(message, Request) else f"{message.status} {message.cseq.method}"
+    return message.method if isinstance(message, Request) else f"{getattr(message, 'status', '')} {message.cseq.method}"
 
 
 class Node:
     """A user agent with what it has said."""
 
-    def __init__(self, name: str, address: Address, seed: int, server: Address | None = None, **more: object) -> None:
+    def __init__(self, name: str, address: Address, seed: int, server: Address | None = None, **more: Any) -> None:
         self.name = name
         self.address = address
         self.ua = UserAgent(Context(Entropy(Random(f"{name} {seed}"))), config(name, **more))
@@ -129,7 +130,7 @@ class Pipe:
 class Stranger:
     """One user agent, and a peer that the test plays by hand."""
 
-    def __init__(self, *, server: Address | None = None, seed: int = 1, transport: str = "UDP", **more: object) -> None:
+    def __init__(self, *, server: Address | None = None, seed: int = 1, transport: str = "UDP", **more: Any) -> None:
         self.now = 1000.0
         self.node = Node("alice", ALICE, seed, server, **more)
         self.ua = self.node.ua
