@@ -55,7 +55,7 @@ BANNED_NAMES = frozenset({"open", "input", "print", "id", "breakpoint"})
 
 # Layers of the core, lowest first: a module may import its own layer and those below.
 LAYERS = (
-    ("errors", "frozen", "timers", "effects", "machine", "context", "trace", "trace_codec"),
+    ("errors", "frozen", "timers", "effects", "machine", "context", "trace", "trace_codec", "pcapng"),
     ("sip", "sdp", "dtmf", "auth"),
     (
         "web_socket",

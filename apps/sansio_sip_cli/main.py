@@ -22,6 +22,8 @@ COMMANDS = {
     "answer": ("phone_commands", "Take calls."),
     "parse": ("parse", "Judge SIP messages and SDP."),
     "replay": ("replay", "Run a recorded trace again, and compare."),
+    "ladder": ("ladder", "Draw the SIP messages of a trace."),
+    "export": ("ladder", "Write a trace as pcapng for Wireshark."),
 }
 
 
