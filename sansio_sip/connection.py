@@ -194,6 +194,20 @@ class SignallingConnection:
             self._try_server(now)
         return True
 
+    def reopen(self, reason: str, *, now: float) -> None:
+        """Opens the flow anew at once, as its local address is gone; cuts a pause short. Nothing where nobody wants a
+        flow. Gives ConnectionLost where it was open."""
+        if self.state is ConnectionState.IDLE:
+            return
+        was_open = self.state is ConnectionState.OPEN
+        self._drop_flow()
+        self._timers.clear()
+        self._targets.clear()
+        self._failed = self._rounds = 0
+        if was_open:
+            self._outbox.put(ConnectionLost(1006, reason, 0.0))
+        self._try_server(now)
+
     def move(self, server: ServerUrl, reason: str, *, now: float) -> None:
         """Leaves the server for another, as it has asked us to (301, 302), and comes back to the list when that fails.
         Gives ConnectionLost where a flow was open."""

@@ -121,6 +121,10 @@ class Signalling:
         self._drain(now)
         return moved
 
+    def reopen(self, reason: str, *, now: float) -> None:
+        self._connection.reopen(reason, now=now)
+        self._drain(now)
+
     def move(self, server: ServerUrl, reason: str, *, now: float) -> None:
         self._connection.move(server, reason, now=now)
         self._drain(now)

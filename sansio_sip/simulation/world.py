@@ -176,6 +176,18 @@ class World:
         """Cuts (or mends) the wire between two hosts: nothing passes, and nobody is told."""
         self.link(one, other).cut = self.link(other, one).cut = cut
 
+    def readdress(self, name: str, address: str) -> None:
+        """Takes a host to another network: what was bound to its old address is heard by nobody any more, and nobody
+        is told but the host's machine, of its new address."""
+        host = self.hosts[name]
+        for local in [local for local in self._bound if local.host == host.address]:
+            del self._bound[local]
+        if self._by_address.get(host.address) is host:
+            del self._by_address[host.address]
+        host.address = address
+        self._by_address[address] = host
+        self.do(name, host.machine.interfaces_changed, (address,))
+
     def on_output(self, name: str, handler: Callable[[Any, float], None]) -> None:
         """Calls `handler(output, now)` with each output of a host that is no effect; it may give commands."""
         self._handlers[name] = handler
@@ -309,7 +321,7 @@ class World:
     def _send_datagram(self, host: Host, flow: FlowId, data: bytes, destination: Address) -> None:
         local = host.datagrams.get(flow)
         target = self._by_address.get(destination.host)
-        if local is None or target is None:
+        if local is None or local.host != host.address or target is None:
             return
         data = bytes(data)
         for arrival in self.link(host.name, target.name).datagram(len(data), self.time):
@@ -372,7 +384,7 @@ class World:
 
     def _send_stream(self, host: Host, flow: FlowId, data: bytes) -> None:
         stream = host.streams.get(flow)
-        if stream is None or not stream.open:
+        if stream is None or not stream.open or stream.local.host != host.address:
             return
         arrival = self.link(host.name, stream.peer_host).segment(len(data), self.time)
         if arrival is None:
@@ -382,12 +394,12 @@ class World:
         self._schedule(arrival, lambda: self._deliver(peer, stream.peer_flow, data))
 
     def _deliver(self, host: Host, flow: FlowId, data: bytes) -> None:
-        if flow in host.streams:
+        if flow in host.streams and host.streams[flow].local.host == host.address:
             self.do(host.name, host.machine.receive_stream, flow, data)
 
     def _close(self, host: Host, flow: FlowId) -> None:
         if (local := host.datagrams.pop(flow, None)) is not None:
-            del self._bound[local]
+            self._bound.pop(local, None)
         elif host.listeners.pop(flow, None) is None and (stream := host.streams.pop(flow, None)) is not None:
             peer = self.hosts[stream.peer_host]
             arrival = self.link(host.name, stream.peer_host).segment(60, self.time)

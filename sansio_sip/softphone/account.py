@@ -157,7 +157,14 @@ class OutsideSaid:
     event: StandaloneEvent
 
 
-AccountOutput: TypeAlias = Effect | CallSaid | OutsideSaid | LoggedIn | LoginRefused | LoggedOut | Traced | Up | Down
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Signalling has a way: a flow, and a binding on it where the account is logged in."""
+
+
+AccountOutput: TypeAlias = (
+    Effect | Back | CallSaid | OutsideSaid | LoggedIn | LoginRefused | LoggedOut | Traced | Up | Down
+)
 
 
 class Account:
@@ -260,6 +267,20 @@ class Account:
         """Whether the flow is being opened; a pause between two rounds of tries is none of it."""
         return self._signalling.is_connecting
 
+    @property
+    def is_reachable(self) -> bool:
+        """Whether requests can go out and come in: a flow, and a binding on it where the account is logged in."""
+        return self.hop is not None and (self.registered or self.state is not AccountState.LOGGED_IN)
+
+    def interfaces_changed(self, addresses: tuple[str, ...], gone: frozenset[str], *, now: float) -> None:
+        """This host has these addresses now, and no longer those that are `gone`."""
+        local = self.hop.local if self.hop is not None else None
+        if local is not None and local.host in gone:
+            self._signalling.reopen(f"the address {local.host} is gone", now=now)
+        elif self.hop is None and addresses and not self.is_connecting:
+            self._signalling.reopen("the addresses of this host have changed", now=now)
+        self._drain(now)
+
     def touched(self, *, now: float) -> None:
         """To be called after a command was given to `user_agent` directly."""
         self._drain(now)
@@ -335,6 +356,8 @@ class Account:
                 self._last_failure = ""
                 self._outbox.put(Up(output.hop))
                 self.user_agent.flow_ready(output.hop, now=now)
+                if self.is_reachable:
+                    self._outbox.put(Back())
             case MessageArrived():
                 self._trace("received from", output.hop, output.data)
                 from_server = output.hop.reliable or (self.hop is not None and output.hop.address == self.hop.address)
@@ -374,6 +397,8 @@ class Account:
                     self._trace("sent to", output.hop, output.data)
                     self._signalling.send(output.data, output.hop, now=now)
             case Registered():
+                if not self.registered:
+                    self._outbox.put(Back())
                 self.registered = True
                 self._moves = 0
                 if self.state is AccountState.LOGGING_IN:

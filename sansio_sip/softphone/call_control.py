@@ -50,6 +50,7 @@ from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid, 
 from .call_table import AccountTouched, CallControlOutput, CallTable, unless_over
 from .call_transfer import Transfers
 from .media_plane import MediaOptions, MediaPlane, MediaStatistics, Samples, SessionId
+from .relocation import Relocation, media_addresses
 from .renegotiation import Renegotiation
 
 __all__ = ["AccountTouched", "CallControl", "CallControlOutput"]
@@ -75,6 +76,7 @@ class CallControl:
         self._max_calls = max_calls
         self._calls = CallTable(accounts)
         self._renegotiation = Renegotiation(self._calls, media)
+        self._relocation = Relocation(self._calls, media, self._renegotiation, self._calls.account)
         self._transfers = Transfers(self._calls)
         self._sessions = 0
         self.closing = False
@@ -311,6 +313,21 @@ class CallControl:
         self._media.receive_datagram(flow, data, source, now=now)
         self._drain_media(now)
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Those that this host has."""
+        return self._relocation.present
+
+    def interfaces_changed(self, addresses: tuple[str, ...], *, now: float) -> None:
+        """Accounts are told after this."""
+        self._relocation.interfaces_changed(addresses, now=now)
+        self._drain_media(now)
+
+    def account_back(self, account: AccountId, *, now: float) -> None:
+        """Signalling of an account has a way again."""
+        self._relocation.account_back(account, now=now)
+        self._drain_media(now)
+
     def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
         self._media.resolved(query, records, now=now)
         self._drain_media(now)
@@ -318,9 +335,12 @@ class CallControl:
     def handle_timeout(self, *, now: float) -> None:
         self._media.handle_timeout(now=now)
         self._drain_media(now)
+        for call in self._relocation.overdue(now=now):
+            self._fail(call, "Connection Error", now)
 
     def next_timeout(self) -> float | None:
-        return self._media.next_timeout()
+        deadlines = (self._media.next_timeout(), self._relocation.next_timeout())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def poll_output(self) -> CallControlOutput | None:
         return self._calls.outbox.poll()
@@ -467,6 +487,7 @@ class CallControl:
             case media_plane.MediaFailed():
                 self._on_media_failed(call, output.status, output.reason, now)
             case media_plane.MediaConnected():
+                self._relocation.connected(call)
                 self._calls.put(events.MediaConnected(call.account, call.info))
             case media_plane.MediaDisconnected() if call.on_hold or call.held_by_peer:
                 pass  # silence is what a hold is for
@@ -518,15 +539,14 @@ class CallControl:
         session = call.session = SessionId(f"session{self._sessions}")
         self._calls.add_session(call, session)
         account = self._calls.account(call)
-        addresses = account.options.media_addresses
-        if not addresses and account.hop is not None and account.hop.local is not None:
-            addresses = (account.hop.local.host,)
+        addresses = media_addresses(account, self._relocation.present)
+        self._relocation.opened(session, addresses)
         self._media.open_session(
             session,
             MediaOptions(
                 profiles=account.options.profiles,
                 codecs=account.options.codecs,
-                bind=addresses or ("127.0.0.1",),
+                bind=addresses,
                 stun_servers=account.options.stun_servers,
                 turn_servers=account.options.turn_servers,
                 relay_only=account.options.relay_only,
@@ -578,6 +598,7 @@ class CallControl:
         if call.failure and not answered:
             call.state = CallState.FAILED
         self._calls.remove(call)
+        self._relocation.closed(call)
         if answered:
             hangup_info = HangupInfo(originator=call.originator, reason=call.failure or end.cause)
             statistics = self._media.statistics(call.session) if call.session is not None else None

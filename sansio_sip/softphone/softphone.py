@@ -34,7 +34,19 @@ from sansio_sip.timers import Deadlines, TimerSet
 from sansio_sip.trace import RecordedOutbox, recorded
 
 from . import events, outside
-from .account import Account, AccountState, CallSaid, Down, LoggedIn, LoggedOut, LoginRefused, OutsideSaid, Traced, Up
+from .account import (
+    Account,
+    AccountState,
+    Back,
+    CallSaid,
+    Down,
+    LoggedIn,
+    LoggedOut,
+    LoginRefused,
+    OutsideSaid,
+    Traced,
+    Up,
+)
 from .call_control import AccountTouched, CallControl
 from .call_info import AccountId, CallInfo, CallUuid
 from .events import Event
@@ -505,7 +517,13 @@ class Softphone:
 
     @recorded
     def interfaces_changed(self, addresses: tuple[str, ...], *, now: float) -> None:
-        """Host addresses. Media takes the one that signalling uses, so there is nothing to do until a flow breaks."""
+        """Host addresses. Signalling and calls that were bound to one that is gone move to another."""
+        gone = frozenset(self._calls.addresses) - frozenset(addresses)
+        self._calls.interfaces_changed(addresses, now=now)
+        for account in tuple(self._accounts.values()):
+            account.interfaces_changed(addresses, gone, now=now)
+            self._drain_account(account, now)
+        self._drain_calls(now)
 
     @recorded
     def handle_timeout(self, *, now: float) -> None:
@@ -558,6 +576,9 @@ class Softphone:
                     self._outbox.put(Resolve(self._query, output.name, output.kind))
                 case Traced():
                     self._outbox.put(events.LogLine(SIP, f"{account.id} {output.text}"))
+                case Back():
+                    self._calls.account_back(account.id, now=now)
+                    self._drain_calls(now)
                 case Up():
                     self._on_up(account, output)
                 case Down():
