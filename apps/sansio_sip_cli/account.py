@@ -10,6 +10,7 @@ import click
 
 from sansio_sip.context import Secret
 from sansio_sip.effects import Address
+from sansio_sip.softphone.ice_servers import TurnAccount
 from sansio_sip.softphone.media_plane import MediaProfile
 from sansio_sip.softphone.options import CODECS, DEFAULT_CODECS, AccountOptions
 
@@ -20,7 +21,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 MEDIA = {profile.value: (profile,) for profile in MediaProfile}
 
 # What AccountOptions calls a thing, and what it is called here.
-OPTION_OF = {"address": "ACCOUNT", "servers": "--server", "expires": "--expires"}
+OPTION_OF = {
+    "address": "ACCOUNT",
+    "servers": "--server",
+    "expires": "--expires",
+    "stun_servers": "--stun",
+    "turn_servers": "--turn",
+    "relay_only": "--relay-only",
+}
 
 
 class Seconds(click.FloatRange):
@@ -78,6 +86,16 @@ def account_options(command: F) -> F:
                 help="ICE with DTLS-SRTP, or plain RTP, which anybody on the way can hear.",
             ),
             click.option("--bind", metavar="HOST", help="Local address for media; default: that of signalling."),
+            click.option("--stun", metavar="URL", multiple=True, help="stun:host:port; may be given more than once."),
+            click.option("--turn", metavar="URL", help="turn:host:port: a relay for where nothing else helps."),
+            click.option("--turn-user", metavar="NAME", default="", help="For --turn."),
+            click.option(
+                "--turn-password",
+                envvar="SANSIO_SIP_TURN_PASSWORD",
+                default="",
+                help="Better in SANSIO_SIP_TURN_PASSWORD, where no other user sees it.",
+            ),
+            click.option("--relay-only", is_flag=True, help="Media by way of --turn alone: hides our addresses."),
             click.option(
                 "--expires",
                 type=int,
@@ -119,6 +137,11 @@ def build_account(
     expires: int,
     ca: str | None,
     insecure: bool,
+    stun: tuple[str, ...] = (),
+    turn: str | None = None,
+    turn_user: str = "",
+    turn_password: str = "",
+    relay_only: bool = False,
     allow_multiple_incoming: bool = False,
 ) -> AccountOptions:
     """The account that the options describe. Raises click.UsageError, which names option and remedy."""
@@ -132,6 +155,8 @@ def build_account(
         raise click.UsageError(f"--codec has {unknown[0]!r}: give one or more of {','.join(CODECS)}")
     if len(set(codecs)) < len(codecs):
         raise click.UsageError(f"--codec is {codec!r}: give each codec once")
+    if turn is not None and not turn_user:
+        raise click.UsageError("--turn needs --turn-user: relays are for those who log on")
     local = address(listen, "--listen") if listen is not None else Address("0.0.0.0", 0)
     try:
         options = AccountOptions(
@@ -144,6 +169,9 @@ def build_account(
             profiles=MEDIA[media],
             codecs=codecs,
             media_addresses=(bind,) if bind is not None else (),
+            stun_servers=stun,
+            turn_servers=() if turn is None else (TurnAccount(turn, turn_user, Secret(turn_password)),),
+            relay_only=relay_only,
             allow_multiple_incoming=allow_multiple_incoming,
             ca_file=ca,
             tls_verify=not insecure,

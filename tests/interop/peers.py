@@ -155,9 +155,13 @@ class Lines:
             raise AssertionError(f"no end within {patience:.0f} s\n{self}") from None
         for reader in self._readers:
             reader.join(patience)
+        self.take_waiting()
+        return status
+
+    def take_waiting(self) -> None:
+        """Takes what was said by now."""
         while not self._queue.empty():
             self._take(self._queue.get())
-        return status
 
     def end(self) -> None:
         if self.process.poll() is None:

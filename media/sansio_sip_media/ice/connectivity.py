@@ -31,7 +31,7 @@ from sansio_sip.errors import ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.softphone.ice_servers import IceServerUrl, TurnAccount
 
-from ..transport import Gathered
+from sansio_sip_media.transport import Gathered
 from . import stun
 from .agent import ConsentLost, IceAgent, PairSelected, StateChanged
 from .candidate import Candidate, CandidateType
