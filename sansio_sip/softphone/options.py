@@ -156,7 +156,7 @@ class AccountOptions:
                 IceServerUrl.parse(text, scheme)
             except ParseError as error:
                 raise ValueError(
-                    f"{scheme}_servers holds {text!r} ({error.reason}): allowed are {scheme}:host and {scheme}:host:port"
+                    f"{scheme}_servers holds {text!r} ({error.reason}): allowed is {scheme}:host:port"
                 ) from None
         if self.relay_only and not self.turn_servers:
             raise ValueError("relay_only is True: allowed where turn_servers names one")
