@@ -409,13 +409,14 @@ class MediaSession:
                     self._transport = PlainTransport(self._options.disconnect_timeout)
             for flow, local in self._flows.items():
                 self._transport.add_flow(flow, local, now=now)
+            self._drain_transport(now)
         return self._transport
 
-    def _local_media(self, direction: str) -> LocalMedia:
     @property
     def _is_gathering(self) -> bool:
         return isinstance(self._transport, WebRtcTransport) and self._transport.is_gathering
 
+    def _local_media(self, direction: str) -> LocalMedia:
         assert self._profile is not None
         current = [local for flow, local in self._flows.items() if flow not in self._retired]
         return LocalMedia(
@@ -461,11 +462,11 @@ class MediaSession:
             match output:
                 case SendDatagram() | Resolve():
                     self._outbox.put(output)
-                case Arrived():
                 case Gathered():
                     for problem in output.problems:
                         self._outbox.put(MediaNotice(self.id, problem))
                     self._proceed(now)
+                case Arrived():
                     self._on_packet(output, now)
                 case Connected():
                     self._retire(output.path.flow, now)

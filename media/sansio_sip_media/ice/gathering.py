@@ -196,7 +196,7 @@ class Gatherer:
     @property
     def is_settled(self) -> bool:
         """Whether every server has answered or failed."""
-        return all(one.settled for one in (*self._bindings, *self._relays))
+        return all(one.settled for one in self._bindings) and all(one.settled for one in self._relays)
 
     @property
     def problems(self) -> tuple[str, ...]:
