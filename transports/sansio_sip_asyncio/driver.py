@@ -22,7 +22,7 @@ from sansio_sip.effects import (
     SendStream,
 )
 from sansio_sip.machine import RootMachine
-from sansio_sip_sockets import local_addresses
+from sansio_sip_sockets import WATCH_INTERVAL, local_addresses
 
 from .network import SocketNetwork
 

@@ -22,6 +22,7 @@ from sansio_sip.effects import (
 from sansio_sip_sockets import (
     DRAIN,
     HANDSHAKE_TIMEOUT,
+    PARTING,
     WRITE_LIMIT,
     bind_datagram,
     client_tls,
@@ -48,6 +49,7 @@ class SocketNetwork:
         self._streams: dict[FlowId, asyncio.StreamWriter] = {}
         self._listeners: dict[FlowId, asyncio.Server] = {}
         self._tasks: dict[FlowId, asyncio.Task[None]] = {}
+        self._parting: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._lookups: set[asyncio.Task[None]] = set()
 
     def perform(self, effect: Effect) -> None:
@@ -75,11 +77,13 @@ class SocketNetwork:
         for flow in [*self._datagram, *self._listeners]:
             self._close(flow)
         tasks = [*self._tasks.values(), *self._lookups]
-        writers = list(self._streams.values())
-        for writer in writers:
-            writer.close()
-        # What was written leaves before the sockets go: an un-REGISTER or BYE may be among it.
-        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
+        for writer in self._streams.values():
+            self._part(writer)
+        if self._parting:
+            await asyncio.wait(self._parting, timeout=PARTING)
+        for writer in self._parting.values():
+            writer.transport.abort()
+        tasks += self._parting
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -178,8 +182,8 @@ class SocketNetwork:
         except (OSError, ssl.SSLError) as error:
             reason = describe(error)
         if self._streams.pop(flow, None) is not None:
+            self._part(writer)
             self._driver.feed(machine.flow_lost, flow, reason)
-        writer.close()
 
     def _send_stream(self, effect: SendStream) -> None:
         writer = self._streams.get(effect.flow)
@@ -198,11 +202,23 @@ class SocketNetwork:
             self._loop.remove_reader(sock)
             sock.close()
         elif (writer := self._streams.pop(flow, None)) is not None:
-            writer.close()
+            self._part(writer)
         elif (server := self._listeners.pop(flow, None)) is not None:
             server.close()
         elif (task := self._tasks.pop(flow, None)) is not None:
             task.cancel()  # still connecting
+
+    def _part(self, writer: asyncio.StreamWriter) -> None:
+        """Closes a stream once what was written has left."""
+
+        async def parted() -> None:
+            with suppress(OSError, ssl.SSLError):
+                await writer.wait_closed()
+
+        writer.close()
+        task = self._loop.create_task(parted())
+        self._parting[task] = writer
+        task.add_done_callback(self._parting.pop)
 
     async def _resolve(self, effect: Resolve) -> None:
         if effect.kind is not RecordType.ADDRESS:

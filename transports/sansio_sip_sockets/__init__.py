@@ -16,6 +16,7 @@ from sansio_sip.effects import Address, OpenDatagram, TlsPeer, TlsPolicy, TlsSer
 __all__ = [
     "DRAIN",
     "HANDSHAKE_TIMEOUT",
+    "PARTING",
     "WRITE_LIMIT",
     "bind_datagram",
     "client_tls",
@@ -31,6 +32,9 @@ DRAIN = 64
 
 # Seconds for a client to finish the TLS handshake: who opens connections and says nothing shall not fill the table.
 HANDSHAKE_TIMEOUT = 10.0
+
+# Seconds that a closing stream has for what was written: a BYE or an un-REGISTER may be among it.
+PARTING = 1.0
 
 # What a stream may hold back. A peer that reads nothing for this long is not worth the memory.
 WRITE_LIMIT = 1 << 20

@@ -21,7 +21,7 @@ from sansio_sip.effects import (
     SendStream,
 )
 from sansio_sip.machine import RootMachine
-from sansio_sip_sockets import local_addresses
+from sansio_sip_sockets import PARTING, local_addresses
 
 from .network import SocketNetwork
 
@@ -132,7 +132,7 @@ class Driver(Generic[EventT]):
     async def aclose(self) -> None:
         """Closes every socket at once. To part politely, have the machine close first."""
         self.finish()
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + PARTING):
             await self._network.aclose()
         self.nursery.cancel_scope.cancel()
 

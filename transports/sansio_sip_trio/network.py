@@ -23,6 +23,7 @@ from sansio_sip.effects import (
 from sansio_sip_sockets import (
     DRAIN,
     HANDSHAKE_TIMEOUT,
+    PARTING,
     WRITE_LIMIT,
     bind_datagram,
     client_tls,
@@ -219,7 +220,7 @@ class SocketNetwork:
                         await outgoing.bell.wait()
                         continue
                     if outgoing.closing:
-                        scope.deadline = min(scope.deadline, trio.current_time() + 1)
+                        scope.deadline = min(scope.deadline, trio.current_time() + PARTING)
                     data, outgoing.data = bytes(outgoing.data), bytearray()
                     await stream.send_all(data)
                 await trio.aclose_forcefully(stream)
