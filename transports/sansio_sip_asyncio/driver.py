@@ -67,6 +67,7 @@ class Driver(Generic[EventT]):
         self._finished: asyncio.Future[None] = self._loop.create_future()
         self._flushing = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._addresses: tuple[str, ...] = ()
 
     def now(self) -> float:
         """The time to give to every input and command."""
@@ -125,7 +126,8 @@ class Driver(Generic[EventT]):
 
     def start(self) -> None:
         """Tells the machine the addresses of this host and performs what it has to say already."""
-        self.feed(self.machine.interfaces_changed, local_addresses())
+        self._look_at_addresses()
+        self._tasks.add(self._loop.create_task(self._watch_addresses()))
 
     async def aclose(self) -> None:
         """Closes every socket at once. To part politely, have the machine close first."""
@@ -152,6 +154,18 @@ class Driver(Generic[EventT]):
             await main()
         except Exception as error:
             self.fail(error)
+
+    def _look_at_addresses(self) -> None:
+        """Tells the machine where this host's addresses have changed."""
+        addresses = local_addresses()
+        if addresses != self._addresses:
+            self._addresses = addresses
+            self.feed(self.machine.interfaces_changed, addresses)
+
+    async def _watch_addresses(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL)
+            self._look_at_addresses()
 
     def _on_timer(self) -> None:
         self._timer = self._deadline = None

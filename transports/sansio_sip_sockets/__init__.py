@@ -17,6 +17,7 @@ __all__ = [
     "DRAIN",
     "HANDSHAKE_TIMEOUT",
     "PARTING",
+    "WATCH_INTERVAL",
     "WRITE_LIMIT",
     "bind_datagram",
     "client_tls",
@@ -35,6 +36,9 @@ HANDSHAKE_TIMEOUT = 10.0
 
 # Seconds that a closing stream has for what was written: a BYE or an un-REGISTER may be among it.
 PARTING = 1.0
+
+# Seconds between looks at the addresses of this host: a call should be heard again within five of a change.
+WATCH_INTERVAL = 1.0
 
 # What a stream may hold back. A peer that reads nothing for this long is not worth the memory.
 WRITE_LIMIT = 1 << 20

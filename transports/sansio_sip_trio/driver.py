@@ -21,7 +21,7 @@ from sansio_sip.effects import (
     SendStream,
 )
 from sansio_sip.machine import RootMachine
-from sansio_sip_sockets import PARTING, local_addresses
+from sansio_sip_sockets import PARTING, WATCH_INTERVAL, local_addresses
 
 from .network import SocketNetwork
 
@@ -68,6 +68,7 @@ class Driver(Generic[EventT]):
         self._finished = trio.Event()
         self._error: BaseException | None = None
         self._flushing = False
+        self._addresses: tuple[str, ...] = ()
 
     def now(self) -> float:
         """The time to give to every input and command."""
@@ -127,7 +128,8 @@ class Driver(Generic[EventT]):
     def start(self) -> None:
         """Tells the machine the addresses of this host and performs what it has to say already."""
         self.nursery.start_soon(self._run_timer)
-        self.feed(self.machine.interfaces_changed, local_addresses())
+        self._look_at_addresses()
+        self.nursery.start_soon(self._watch_addresses)
 
     async def aclose(self) -> None:
         """Closes every socket at once. To part politely, have the machine close first."""
@@ -148,6 +150,18 @@ class Driver(Generic[EventT]):
             await main()
         except Exception as error:
             self.fail(error)
+
+    def _look_at_addresses(self) -> None:
+        """Tells the machine where this host's addresses have changed."""
+        addresses = local_addresses()
+        if addresses != self._addresses:
+            self._addresses = addresses
+            self.feed(self.machine.interfaces_changed, addresses)
+
+    async def _watch_addresses(self) -> None:
+        while True:
+            await trio.sleep(WATCH_INTERVAL)
+            self._look_at_addresses()
 
     async def _run_timer(self) -> None:
         while True:
