@@ -55,7 +55,7 @@ def test_fault25_an_outgoing_call_is_not_reported_as_incoming() -> None:
     assert (info(alice), info(bob)) == (["Outgoing call"], ["Incoming call"])
 
 
-def test_Q1_Q2_Q3_Q4_by_loss_jitter_and_delay() -> None:
+def test_E17_Q1_Q2_Q3_Q4_by_loss_jitter_and_delay() -> None:
     scene = Scene()
     alice, bob = in_a_call(scene)
     scene.world.connect(alice.name, bob.name, Link(delay=0.25, jitter=0.15, loss=0.3))

@@ -1,0 +1,77 @@
+"""The rows of the parity sheet: which tests prove each one, found by the ids in their names."""
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from shared import require_shared
+
+__all__ = ["MISSING", "MISSING_FAULTS", "MISSING_ON_LOOPBACK", "faults", "ids", "proofs"]
+
+TESTS = Path(__file__).parents[1]
+TESTED = re.compile(r"(?<![A-Za-z0-9])(M[0-9]{2}|A[0-9]{2}|E[0-9]{2}|Q[0-9]|C[0-9]{2})(?![0-9])")
+
+# Rows without any test yet, and why. A row that has one must not stand here.
+MISSING: Mapping[str, str] = {
+    "M15": "no ringtone device is driven by the client yet",
+    "M16": "no ringback is played by the client yet",
+    "M17": "no dial tone is played by the client yet",
+    "M19": "the live media session is not handed out yet",
+    "M20": "feedback has no HTTP delivery yet",
+    "M23": "noise reduction is not reached from the client yet",
+    "M24": "as M23",
+    "M35": "the libraries are not tried out on request yet",
+    "M36": "no list of the browsers that the suite calls is kept yet",
+    **{f"A{number:02}": "the client has no device back end yet" for number in range(1, 14)},
+    "E15": "as A01",
+    "E16": "as M35",
+    "E18": "as A01",
+    "E20": "as M23",
+    "E22": "volume is not measured by the media engine for the client yet",
+    "Q7": "as A01",
+    "Q9": "as E22",
+}
+
+# Rows with a test in virtual time alone, and why.
+MISSING_ON_LOOPBACK: Mapping[str, str] = {
+    "E17": "metrics take 15 s of bad network: in virtual time alone",
+    **{f"Q{number}": "as E17" for number in (1, 2, 3, 4, 5, 6, 8)},
+}
+
+# Faults of the reference (section 14 of its facts) without a test that ours has not got them.
+MISSING_FAULTS: Mapping[int, str] = {
+    16: "waits for Q9",
+    24: "waits for M15",
+    26: "waits for M20",
+    30: "waits for M23",
+    35: "permOnClick waits for E15",
+}
+
+
+def ids() -> tuple[str, ...]:
+    """The ids of all rows, ranges (`A03-A05`) spelled out."""
+    text = require_shared("reference/parity.md").read_text()
+    found = set(TESTED.findall(text))
+    for first, last in re.findall(r"A([0-9]{2})-A([0-9]{2})", text):
+        found |= {f"A{number:02}" for number in range(int(first), int(last) + 1)}
+    return tuple(sorted(found))
+
+
+def proofs() -> dict[str, list[str]]:
+    """Tests by the ids in their names, `fault1`... among them: `<folder>/<module>::<name>`."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                for part in node.name.split("_")[1:]:
+                    if re.fullmatch(r"[MAEQC][0-9]{1,2}|fault[0-9]+", part):
+                        found.setdefault(part, []).append(f"{path.relative_to(TESTS)}::{node.name}")
+    return found
+
+
+def faults() -> range:
+    """The numbers of the faults."""
+    text = require_shared("reference/browser-sdk-facts.md").read_text()
+    section = text[text.index("## 14.") :]
+    return range(1, max(int(number) for number in re.findall(r"(?m)^([0-9]+)\. ", section)) + 1)

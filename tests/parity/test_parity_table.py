@@ -1,0 +1,47 @@
+"""Every row of the parity sheet has a test with its id in its name, or stands in a list of those that have none yet."""
+
+import pytest
+from parity.rows import MISSING, MISSING_FAULTS, MISSING_ON_LOOPBACK, faults, ids, proofs
+
+PROOFS = proofs()
+
+
+def test_the_sheet_is_read_whole() -> None:
+    rows = ids()
+    assert len([row for row in rows if row[0] == "M"]) == 38
+    assert len([row for row in rows if row[0] == "A"]) == 13
+    assert len([row for row in rows if row[0] == "E"]) == 24
+    assert len([row for row in rows if row[0] == "Q"]) == 9
+    assert len([row for row in rows if row[0] == "C"]) == 11
+    assert list(faults()) == list(range(1, 38))
+
+
+def test_every_row_has_a_test_or_a_reason() -> None:
+    for row in ids():
+        tests = PROOFS.get(row, [])
+        assert bool(tests) != (row in MISSING), f"{row}: {tests or 'no test, and no reason'}"
+
+
+def test_every_row_that_is_done_is_driven_on_both_loops() -> None:
+    for row in ids():
+        on_loops = [test for test in PROOFS.get(row, []) if test.startswith("parity/test_loopback")]
+        if row not in MISSING:
+            assert bool(on_loops) != (row in MISSING_ON_LOOPBACK), f"{row}: {on_loops or 'not on loopback'}"
+
+
+def test_every_row_that_is_done_is_driven_in_virtual_time() -> None:
+    for row in ids():
+        virtual = [test for test in PROOFS.get(row, []) if not test.startswith("parity/test_loopback")]
+        if row not in MISSING:
+            assert virtual, f"{row} has no test in virtual time"
+
+
+def test_every_fault_has_a_test_or_a_reason() -> None:
+    for number in faults():
+        assert (f"fault{number}" in PROOFS) != (number in MISSING_FAULTS), f"fault {number}"
+
+
+@pytest.mark.parametrize("rows", [MISSING, MISSING_ON_LOOPBACK], ids=["missing", "missing on loopback"])
+def test_reasons_are_for_rows_of_the_sheet(rows: dict[str, str]) -> None:
+    assert set(rows) <= set(ids())
+    assert all(rows.values())
