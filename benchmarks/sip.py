@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +177,8 @@ def run() -> list[Row]:
         compare(
             f"typed parse, {what}",
             "sipmessage",
-            lambda data=data: typed(data),
-            lambda data=data: typed_by_sipmessage(data),
+            partial(typed, data),
+            partial(typed_by_sipmessage, data),
             0.4,
         )
         for what, data in messages

@@ -502,7 +502,8 @@ def test_a_web_socket_that_answers_is_kept_for_a_week() -> None:
 
 def test_a_web_socket_that_does_not_answer_is_dead_within_forty_seconds() -> None:
     connection, _ = open_web_socket()
-    now, said = 0.0, []
+    now = 0.0
+    said: list[Any] = []
     while not said:
         deadline = connection.next_timeout()
         assert deadline is not None
@@ -536,7 +537,7 @@ def answer_pings(connection: SignallingConnection, now: float, *, answering: boo
             pinged = True
             if answering and isinstance(output, SendStream):
                 connection.receive_stream(output.flow, b"\r\n", now=now)
-            elif answering:
+            elif answering and isinstance(output, SendDatagram):
                 connection.receive_datagram(output.flow, b"\r\n", output.destination, now=now)
     return pinged
 

@@ -46,7 +46,7 @@ class _ExactLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._clock
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]  # typeshed counts its arguments
         heapq.heappush(self._alarms, when)
         return super().call_at(when, callback, *args, context=context)
 

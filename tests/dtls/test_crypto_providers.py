@@ -153,7 +153,7 @@ def test_fingerprints_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPa
         compared.append((one, other))
         return one == other
 
-    monkeypatch.setattr(crypto_module.hmac, "compare_digest", compare)
+    monkeypatch.setattr("sansio_sip_media.crypto.hmac.compare_digest", compare)
     assert crypto_module.fingerprints_match((("sha-256", "aa"), ("sha-256", "bb")), (("sha-256", "aa"),))
     # The second is compared although the first was right.
     assert compared == [("aa", "aa"), ("bb", "aa")]

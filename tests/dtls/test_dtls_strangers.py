@@ -174,10 +174,9 @@ def test_each_flight_lost_once_each_role() -> None:
 
     All meetings wait for the same second. `now` is the clock, as a driver gives it.
     """
+    pairs: tuple[tuple[Role, Role], ...] = (("client", "server"), ("server", "client"))
     meetings = {
-        (role, lost): Meeting(role, BareOpenSsl(other), frozenset({lost}))
-        for role, other in (("client", "server"), ("server", "client"))
-        for lost in LOST
+        (role, lost): Meeting(role, BareOpenSsl(other), frozenset({lost})) for role, other in pairs for lost in LOST
     }
     for meeting in meetings.values():
         meeting.start(now=time.monotonic())

@@ -95,7 +95,7 @@ def test_any_network_that_mends_is_survived(fates: list[tuple[str, float]]) -> N
 class Association(RuleBasedStateMachine):
     """One client and one server; hypothesis is the network, the clock and the user."""
 
-    ALLOWED = (
+    ALLOWED: tuple[list[type[object]], ...] = (
         [],
         [HandshakeDone],
         [HandshakeFailed],

@@ -1,5 +1,7 @@
 """Server-reflexive and relayed candidates: ICE-12, ICE-13 and ICE-32 of the corpus, and a client held to RFC 8656."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -390,7 +392,7 @@ def test_forged_answers_of_the_server_change_nothing_once_requests_are_signed(
     client.run(1)
     client.client.send(b"x", PEER, now=network.now)
     request = next(output.data for output in client.client.outputs() if isinstance(output, SendDatagram))
-    attributes = {Attribute.LIFETIME: 0, Attribute.DATA: junk}
+    attributes: dict[Attribute, Any] = {Attribute.LIFETIME: 0, Attribute.DATA: junk}
     if kind is StunClass.ERROR and status not in (401, 438):
         attributes[Attribute.ERROR_CODE] = (status, "")
     forged = StunMessage(StunMethod.CREATE_PERMISSION, kind, request[8:20], attributes)

@@ -7,9 +7,12 @@ import copy
 import csv
 import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aioice import stun as codec
 from ice.network import Network, context
 from ice.pairs import ALICE, BOB, Pair, ScriptedPeer, check, states
 from shared import require_shared
@@ -620,7 +623,7 @@ def test_an_unknown_comprehension_required_attribute_is_answered_420() -> None:
     request = stun.parse(check(f"{agent.local_ufrag}:peer", agent.local_pwd, 1))
     body = stun.encode(request, fingerprint=False)[20:] + bytes.fromhex("0030000400000007")
     unsigned = bytes.fromhex("0001") + (len(body) + 24).to_bytes(2, "big") + stun.COOKIE + request.transaction_id + body
-    signature = stun.codec.message_integrity(unsigned, agent.local_pwd.encode())
+    signature = codec.message_integrity(unsigned, agent.local_pwd.encode())
     network.send(BOB, unsigned + bytes.fromhex("00080014") + signature, ALICE)
     network.run(1)
     assert [message.error for message in peer.responses] == [(420, "Unknown Attribute")]
@@ -644,7 +647,7 @@ def test_requests_are_authenticated(username: str | None, key: str | None, prior
     agent = IceAgent(context(1), controlling=True)
     agent.add_local_candidate(network.socket(network.node("a", agent), "a", ALICE), ALICE, now=0)
     peer = ScriptedPeer(network, BOB)
-    attributes = {}
+    attributes: dict[Attribute, Any] = {}
     if username is not None:
         attributes[Attribute.USERNAME] = f"{agent.local_ufrag}:peer" if username == "good" else username
     if priority:
@@ -705,12 +708,13 @@ def test_a_closed_agent_is_silent_and_refuses_commands() -> None:
     pair.alice.receive_datagram(FlowId("a0"), b"", BOB, now=10)
     pair.alice.handle_timeout(now=100)
     assert list(pair.alice.outputs()) == []
-    for command in (
+    commands: list[Callable[[], object]] = [
         lambda: pair.alice.restart(now=10),
         lambda: pair.alice.set_remote("peer", PWD, (), now=10),
         lambda: pair.alice.add_remote_candidate(HOST_B, now=10),
         lambda: pair.alice.add_local_candidate(FlowId("x"), ALICE, now=10),
-    ):
+    ]
+    for command in commands:
         with pytest.raises(LocalProtocolError, match="the agent is closed"):
             command()
 

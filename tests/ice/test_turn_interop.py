@@ -73,13 +73,19 @@ async def call(folder: Path, alice_kinds: tuple[CandidateType, ...], bob_kinds: 
             for number in range(10):
                 alice.send(b"\x80 to bob %d" % number)
                 bob.send(b"\x80 to alice %d" % number)
-                await network.until(lambda n=number: min(len(end.received) for end in ends) > n, WITHIN)
+
+                def heard(more_than: int = number) -> bool:
+                    return min(len(end.received) for end in ends) > more_than
+
+                await network.until(heard, WITHIN)
             assert bob.received == [b"\x80 to bob %d" % number for number in range(10)]
             assert alice.received == [b"\x80 to alice %d" % number for number in range(10)]
             for end in ends:
                 end.gatherer.release(now=network.now)
             network.settle()
-            await network.until(lambda: not any(end.gatherer.owns(end.selected.flow) for end in ends), WITHIN)
+            await network.until(
+                lambda: not any(end.selected is None or end.gatherer.owns(end.selected.flow) for end in ends), WITHIN
+            )
             assert not any(end.gatherer.counters or end.lost for end in ends)
         finally:
             await network.close()

@@ -191,7 +191,7 @@ def test_each_library_carries_voice(encoder_type: Callable[..., Any], decoder_ty
 def test_each_library_understands_the_other(encoder_type: Callable[..., Any], decoder_type: Callable[..., Any]) -> None:
     said = speech(8.5, 48_000)
     encoder = encoder_type(OpusSettings())
-    others = [LibOpusDecoder(), PyAvDecoder()] if load() is not None else [PyAvDecoder()]
+    others: list[Any] = [LibOpusDecoder(), PyAvDecoder()] if load() is not None else [PyAvDecoder()]
     payloads = [encoder.encode(frame.tobytes()) for frame in frames(said, 960)]
     for other in others:
         assert likeness(said, np.concatenate([other.decode(each, None) for each in payloads]), 48_000).same
@@ -277,7 +277,7 @@ def test_a_copy_in_the_next_packet_is_nearer_to_the_voice_than_concealment() -> 
 
 
 def test_without_the_c_library_pyav_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opus_module.libopus, "load", lambda: None)
+    monkeypatch.setattr("sansio_sip_media.codecs.opus.libopus.load", lambda: None)
     encoder, decoder = make_encoder("opus", context()), make_decoder("opus", context())
     said = speech(8.5, 48_000)
     heard = np.concatenate([decoder.decode(encoder.encode(frame)) for frame in frames(said, 960)])
@@ -291,16 +291,18 @@ def test_the_systems_library_serves_where_the_wheel_has_none(monkeypatch: pytest
     def none(_: str) -> None:
         raise metadata.PackageNotFoundError
 
-    monkeypatch.setattr(libopus_module.metadata, "files", none)
+    monkeypatch.setattr("sansio_sip_media.codecs.libopus.metadata.files", none)
     library = load.__wrapped__()
     if library is None:
         pytest.skip("the system has no libopus")
     monkeypatch.setattr(libopus_module, "load", lambda: library)
     said = speech(8.5, 48_000)
     encoder, decoder = LibOpusEncoder(OpusSettings()), LibOpusDecoder()
-    heard = [decoder.decode(encoder.encode(frame.tobytes()), None) for frame in frames(said, 960)]
+    heard: list[Any] = [decoder.decode(encoder.encode(frame.tobytes()), None) for frame in frames(said, 960)]
     assert likeness(said, np.concatenate(heard), 48_000).same
-    assert decoder.decode(None, None).shape == (960,)
+    concealed = decoder.decode(None, None)
+    assert concealed is not None
+    assert concealed.shape == (960,)
 
 
 def test_without_any_library_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

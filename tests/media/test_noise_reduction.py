@@ -99,7 +99,7 @@ def test_a_louder_noise_is_learnt() -> None:
 def test_what_comes_out_is_as_much_and_a_frame_later(rate: int) -> None:
     """With the gains at 1, two root-Hann windows add up to the signal itself."""
     reducer = NoiseReducer(rate)
-    reducer._gains = np.ones_like  # type: ignore[method-assign]
+    reducer._gains = np.ones_like  # type: ignore[method-assign, assignment]
     samples = np.random.default_rng(1).integers(-9000, 9000, (1, rate // 2)).astype(np.int16)
     out = reducer.process(samples)
     assert out.shape == samples.shape

@@ -34,7 +34,7 @@ def wav(
 
 
 def read(data: bytes) -> list[int]:
-    return read_wav(data)[0].tolist()
+    return list(map(int, read_wav(data)[0]))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Two ends that offer, answer, roll back and collide in any order always agree."""
 
+from typing import Any
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -30,7 +32,7 @@ class TwoEnds(RuleBasedStateMachine):
         self.taken = [False, False]
         self.versions = [0, 0]
         self.meanings: list[dict[int, str]] = [{}, {}]
-        self.profile = webrtc_end
+        self.profile: Any = webrtc_end
 
     def _local(self, end: int, direction: str, codecs: tuple[str, ...]) -> LocalMedia:
         return self.profile(direction, codecs=codecs, port=4000 + end)

@@ -49,7 +49,8 @@ def test_a_bad_option_is_refused_with_its_name(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize("transport", ["tls", "wss"])
 def test_tls_needs_a_certificate_and_its_key(transport: str) -> None:
     listen = (f"{transport}://127.0.0.1:0",)
-    for files in ({}, {"certificate_file": "c.pem"}, {"key_file": "k.pem"}):
+    some: list[dict[str, Any]] = [{}, {"certificate_file": "c.pem"}, {"key_file": "k.pem"}]
+    for files in some:
         with pytest.raises(ValueError, match=r"certificate_file and key_file"):
             ServerOptions(listen=listen, **files)
     server = Server(

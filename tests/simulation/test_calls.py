@@ -1,5 +1,7 @@
 """Whole calls over good and bad networks, seed by seed: a few in each run of the tests, 200 with `-m soak`."""
 
+from typing import Any
+
 import pytest
 from simulation.calls import LOSSY, LOSSY_30, PERFECT, Plan, rates, run_call, run_calls
 from simulation.phones import SIP_WS
@@ -35,7 +37,8 @@ def test_a_call_at_30_percent_loss_ends_once_and_leaves_nothing(seed: int) -> No
 
 def soak(name: str, link: Link, capsys: pytest.CaptureFixture[str], sip: str = "") -> float:
     """Runs all seeds, prints the rates, returns the least rate of a profile."""
-    plans = [Plan(seed, link, **({"sip": sip} if sip else {})) for seed in range(SOAK_SEEDS)]
+    more: dict[str, Any] = {"sip": sip} if sip else {}
+    plans = [Plan(seed, link, **more) for seed in range(SOAK_SEEDS)]
     outcomes = run_calls(plans, processes=2)
     bad = [outcome for outcome in outcomes if not outcome.good]
     with capsys.disabled():

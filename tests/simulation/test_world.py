@@ -1,5 +1,7 @@
 """The simulated network: what it does to packets, and that one seed gives one run."""
 
+from typing import Any
+
 import pytest
 from drivers.echo import Echo, Heard, Lost, Opened
 from hypothesis import given, settings
@@ -30,7 +32,7 @@ def datagram_pair(seed: int, link: Link) -> tuple[World, Address]:
 
 def test_a_datagram_goes_and_comes_back_after_two_delays() -> None:
     world, target = datagram_pair(0, Link(delay=0.025))
-    alice = world.hosts["alice"].machine
+    alice: Any = world.hosts["alice"].machine
     world.do("alice", alice.do, SendDatagram(FlowId("a"), b"hello", target))
     world.run()
     assert [(round(row.time, 6), row.host, row.output) for row in world.log if isinstance(row.output, Heard)] == [
@@ -107,7 +109,7 @@ def test_a_stream_to_nobody_is_refused_and_a_broken_one_is_lost_at_both_ends() -
 
 def test_a_cut_wire_passes_nothing_and_a_mended_one_does_again() -> None:
     world, target = datagram_pair(0, Link())
-    alice = world.hosts["alice"].machine
+    alice: Any = world.hosts["alice"].machine
     world.cut("alice", "bob")
     world.do("alice", alice.do, SendDatagram(FlowId("a"), b"lost", target))
     world.run()
@@ -131,7 +133,7 @@ def test_a_skewed_clock_drifts_by_its_parts_per_million() -> None:
 def test_one_seed_gives_one_run(seed: int) -> None:
     def run() -> str:
         world, target = datagram_pair(seed, Link(loss=0.2, jitter=0.03, duplication=0.2, reordering=0.2))
-        alice = world.hosts["alice"].machine
+        alice: Any = world.hosts["alice"].machine
         for number in range(20):
             world.at(number * 0.01, "alice", alice.do, SendDatagram(FlowId("a"), bytes([number]), target))
         world.run()

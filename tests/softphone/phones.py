@@ -65,7 +65,8 @@ class Host:
         return [event for event in said if kinds or event.name not in QUIET]
 
     def names(self) -> list[str]:
-        return [event.name for event in self.events()]  # type: ignore[attr-defined]
+        said: list[Any] = self.events()
+        return [event.name for event in said]
 
     def logged(self, level: int = 0) -> list[str]:
         """The log lines of that level and above."""

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from softphone.phones import PBX, USERS, ClientPhone, Scene
 
 import sansio_sip
 from sansio_sip.context import Context, Entropy, Secret
-from sansio_sip.softphone import CallDirection, CallState, Client, MediaProfile, Options, events
+from sansio_sip.machine import RootMachine
+from sansio_sip.softphone import CallDirection, CallState, CallUuid, Client, MediaProfile, Options, events
 from sansio_sip.trace import TraceWriter, replay
 from sansio_sip_media.engine import MediaEngine
 
@@ -27,7 +29,7 @@ def talking(scene: Scene, *, caller: str = "alice", callee: str = "bob") -> tupl
     return one, other
 
 
-def three_rings(scene: Scene) -> tuple[ClientPhone, list[ClientPhone], list[str]]:
+def three_rings(scene: Scene) -> tuple[ClientPhone, list[ClientPhone], list[CallUuid]]:
     """A client at which three calls ring: it, the callers, and the calls in order."""
     (bob,) = scene.users("bob", allow_multiple_incoming_calls=True)
     callers = scene.users("alice", "carol", "dave")
@@ -41,7 +43,8 @@ def three_rings(scene: Scene) -> tuple[ClientPhone, list[ClientPhone], list[str]
 
 def ends(client: ClientPhone) -> list[str]:
     kinds = (events.CallTerminated, events.CallFailed, events.IncomingCallCanceled)
-    return [event.name for event in client.events() if isinstance(event, kinds)]
+    said: list[Any] = client.events()
+    return [event.name for event in said if isinstance(event, kinds)]
 
 
 def test_M01_version() -> None:
@@ -443,6 +446,8 @@ def test_M13_M14_mute_is_silence_and_unmute_speech() -> None:
     packets = bob.machine._phone.statistics(bob.get_call_uuid())
     assert heard(bob, 0.5) < 50
     more = bob.machine._phone.statistics(bob.get_call_uuid())
+    assert packets is not None
+    assert more is not None
     assert more.packets_received - packets.packets_received >= 20
     assert alice.unmute() is True
     scene.wait(0.5)
@@ -547,7 +552,8 @@ def test_C06_to_C10_how_calls_end() -> None:
             alice.hangup()
         scene.wait(1.0)
         for client in (alice, bob):
-            info = client.events()[-1].call_info  # type: ignore[attr-defined]
+            last: Any = client.events()[-1]
+            info = last.call_info
             assert isinstance(info.code, int)
             seen.append((end, client.name[:-1], info.state.value, info.originator, info.reason, info.code))
     assert seen == [
@@ -623,7 +629,7 @@ def test_a_recorded_login_comes_again_and_holds_no_password() -> None:
     assert not any("alice's password" in row for row in rows)
     assert any(json.loads(row).get("i") == "login_with_secret" for row in rows)
 
-    def build(kind: str, arguments: dict[str, Any], context: Context) -> Client:
+    def build(kind: str, arguments: Mapping[str, Any], context: Context) -> RootMachine[Any]:
         assert kind == "client"
         return Client(context, MediaEngine(context, None), arguments["options"])
 

@@ -106,7 +106,7 @@ def test_what_is_tracked_is_an_option(options: dict[str, Any], statistics: bool,
 def test_Q6_candidates_that_do_not_come() -> None:
     scene = Scene()
     (alice,) = scene.users("alice")
-    alice.machine._phone._calls._media.create_offer = lambda *args, **kwargs: None
+    alice.machine._phone._calls._media.create_offer = lambda *args, **kwargs: None  # type: ignore[method-assign]
     assert alice.call("bob")
     scene.wait(3.0)
     (metric,) = alice.events(client_events.MediaMetrics)

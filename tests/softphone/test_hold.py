@@ -103,9 +103,11 @@ def test_hold_and_resume_over_a_lossy_line(seed: int) -> None:
     for phone, command in (*steps, (bob, bob.machine.resume)):
         count = len(told(alice)) + len(told(bob))
         phone.do(command, mine if phone is alice else theirs)
-        scene.world.run(
-            stop=lambda count=count: len(told(alice)) + len(told(bob)) >= count + 2, until=scene.world.time + 30
-        )
+
+        def both_told(goal: int = count + 2) -> bool:
+            return len(told(alice)) + len(told(bob)) >= goal
+
+        scene.world.run(stop=both_told, until=scene.world.time + 30)
     for phone in (alice, bob):
         assert told(phone).count("CallHeld") == told(phone).count("CallResumed") == 1
         assert told(phone).count("RemoteHold") == told(phone).count("RemoteResumed") == 1

@@ -1,5 +1,7 @@
 """The phone as a whole: accounts, calls and media over a real server, on every transport."""
 
+from typing import Any
+
 import pytest
 from softphone.phones import DOMAIN, PBX, Phone, Scene
 
@@ -15,7 +17,8 @@ TRANSPORTS = [f"ws://{PBX}:8080", "ws://pbx.example.com:8080/sip", f"tcp://{PBX}
 def ends(phone: Phone) -> list[str]:
     """How its calls have ended."""
     kinds = (events.CallTerminated, events.CallFailed, events.IncomingCallCanceled)
-    return [event.name for event in phone.events() if isinstance(event, kinds)]
+    said: list[Any] = phone.events()
+    return [event.name for event in said if isinstance(event, kinds)]
 
 
 def registered(phone: Phone) -> bool:

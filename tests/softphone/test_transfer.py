@@ -1,5 +1,7 @@
 """Transfers between phones through the real server (RFC 3515, RFC 3891, RFC 5589), and calls sent elsewhere."""
 
+from typing import Any
+
 import pytest
 from softphone.phones import PBX, Phone, Scene
 
@@ -29,7 +31,7 @@ def told(phone: Phone) -> list[str]:
     return found
 
 
-def trio(policy: CallPolicy, server: str = f"ws://{PBX}:8080", **scene: int) -> tuple[Scene, Phone, Phone, Phone]:
+def trio(policy: CallPolicy, server: str = f"ws://{PBX}:8080", **scene: Any) -> tuple[Scene, Phone, Phone, Phone]:
     made = Scene(**scene)
     alice, bob, carol = made.logged_in("alice", "bob", "carol", server=server, policy=policy)
     return made, alice, bob, carol
