@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sansio_sip.errors import ParseError
 from sansio_sip.sdp.parser import parse_description
 from sansio_sip.sip.verdict import judge
 
+from .capture import SUFFIXES, sip_in
 from .exit_status import DONE, FAILED
 
 __all__ = ["parse"]
@@ -20,14 +22,12 @@ __all__ = ["parse"]
 @click.argument("files", nargs=-1, metavar="[FILE|-]...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file.")
 def parse(files: tuple[str, ...], as_json: bool) -> int:
-    """Judge one SIP message a FILE, or SDP where its name ends in .sdp; `-` and nothing: standard input."""
+    """Judge one SIP message a FILE, or SDP where its name ends in .sdp, or all SIP in .pcap and
+    .pcapng;
+    `-` and nothing: standard input."""
     everything = True
-    for name in files or ("-",):
-        try:
-            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        except OSError as error:
-            raise click.UsageError(f"cannot read {name}: {error.strerror}; give a file that exists") from None
-        row = {"file": name, **(_judge_sdp(data) if name.endswith(".sdp") else _judge_sip(data))}
+    for row in _rows(files or ("-",)):
+        name = row["file"]
         valid = row["verdict"] == "valid"
         everything = everything and valid
         if as_json:
@@ -37,6 +37,20 @@ def parse(files: tuple[str, ...], as_json: bool) -> int:
         else:
             print(f"{name}: invalid {row['status'] or 'drop'} {row['reason']} (offset {row['offset']})")
     return DONE if everything else FAILED
+
+
+def _rows(names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    for name in names:
+        try:
+            if name.endswith(SUFFIXES):
+                for number, found in sip_in(Path(name)):
+                    verdict = _invalid("", found, 400) if isinstance(found, ParseError) else _judge_sip(found)
+                    yield {"file": f"{name}#{number}", **verdict}
+                continue
+            data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        except OSError as error:
+            raise click.UsageError(f"cannot read {name}: {error.strerror}; give a file that exists") from None
+        yield {"file": name, **(_judge_sdp(data) if name.endswith(".sdp") else _judge_sip(data))}
 
 
 def _judge_sip(data: bytes) -> dict[str, Any]:
@@ -56,11 +70,15 @@ def _judge_sdp(data: bytes) -> dict[str, Any]:
     try:
         parse_description(data)
     except ParseError as error:
-        return {
-            "verdict": "invalid",
-            "kind": "sdp",
-            "status": error.status or 488,
-            "reason": error.reason,
-            "offset": error.offset,
-        }
+        return _invalid("sdp", error, 488)
     return {"verdict": "valid", "kind": "sdp", "status": None, "reason": "", "offset": None}
+
+
+def _invalid(kind: str, error: ParseError, status: int) -> dict[str, Any]:
+    return {
+        "verdict": "invalid",
+        "kind": kind,
+        "status": error.status or status,
+        "reason": error.reason,
+        "offset": error.offset,
+    }

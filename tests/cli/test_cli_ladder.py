@@ -107,3 +107,26 @@ def test_tshark_reads_the_calls(trace: Path, tmp_path: Path) -> None:
         timeout=60,
     ).stdout.split()
     assert {"REGISTER", "INVITE", "ACK", "BYE", "401", "200", "180"} <= set(shown)
+
+
+def test_a_capture_is_parsed_message_by_message(
+    trace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("dpkt")
+    request = (
+        b"OPTIONS sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bK1\r\nFrom: <sip:b@x>;tag=1\r\n"
+        b"To: <sip:a@x>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+    )
+    ends = (Address("192.0.2.1", 5060), Address("192.0.2.2", 5060))
+    halves = [Packet(1.0, "a", True, TCP, ends[0], ends[1], piece) for piece in (request[:90], request[90:] + request)]
+    (tmp_path / "x.pcapng").write_bytes(
+        b"".join(pcapng([*halves, Packet(2.0, "a", True, UDP, ends[0], ends[1], b"INVITE x SIP/2.0\r\n\r\n")]))
+    )
+    assert run("parse", tmp_path / "x.pcapng") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("#")[2].split(" ")[0] for line in lines] == ["2:", "2:", "3:"]
+    assert ["invalid" in line for line in lines] == [False, False, True]
+    assert run("export", trace, "-o", tmp_path / "call.pcapng") == 0
+    assert run("parse", tmp_path / "call.pcapng") == 0
+    (tmp_path / "bad.pcap").write_bytes(b"no capture at all")
+    assert run("parse", tmp_path / "bad.pcap") == 2
