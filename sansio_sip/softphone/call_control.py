@@ -49,7 +49,7 @@ from .call import Call, Referral, checked_headers, identity, target_uri, visible
 from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid, HangupInfo
 from .call_table import AccountTouched, CallControlOutput, CallTable, unless_over
 from .call_transfer import Transfers
-from .media_plane import MediaOptions, MediaPlane, MediaStatistics, Samples, SessionId
+from .media_plane import AudioLevels, MediaOptions, MediaPlane, MediaStatistics, Samples, SessionId
 from .relocation import Relocation, media_addresses
 from .renegotiation import Renegotiation
 
@@ -206,6 +206,15 @@ class CallControl:
 
     def read_audio(self, call: CallUuid, rate: int) -> Samples:
         return self._media.read_audio(self._session(call, "read audio"), rate)
+
+    def set_noise_reduction(self, call: CallUuid, on: bool, *, now: float) -> None:
+        self._media.set_noise_reduction(self._session(call, "reduce noise"), on, now=now)
+
+    def watch_levels(self, call: CallUuid, on: bool, *, now: float) -> None:
+        self._media.watch_levels(self._session(call, "watch levels"), on, now=now)
+
+    def audio_levels(self, call: CallUuid) -> AudioLevels:
+        return self._media.audio_levels(self._session(call, "ask for levels"))
 
     def audio_queued(self, call: CallUuid) -> float:
         return self._media.audio_queued(self._session(call, "ask for queued audio"))

@@ -69,6 +69,7 @@ class CallCommands(LoginCommands):
             self._mute_next = False
             self._muted.add(self._active)
             self._phone.mute(self._active, now=now)
+        self._mute_changed(now)
         self._drain(now)
         return True
 
@@ -195,6 +196,7 @@ class CallCommands(LoginCommands):
             return False
         self._muted.add(self._active)
         self._phone.mute(self._active, now=now)
+        self._mute_changed(now)
         self._drain(now)
         return True
 
@@ -206,6 +208,7 @@ class CallCommands(LoginCommands):
             return self._cannot("unmute", "no call is active; call or answer first", now)
         self._muted.discard(self._active)
         self._phone.unmute(self._active, now=now)
+        self._mute_changed(now)
         self._drain(now)
         return True
 
@@ -256,6 +259,9 @@ class CallCommands(LoginCommands):
             return None
 
     # Small helpers
+
+    def _mute_changed(self, now: float) -> None:
+        """What else follows from it; the classes above add to it."""
 
     def _is_sendable(self, name: str, value: str, now: float) -> bool:
         good = HEADER_NAME.fullmatch(name) is not None and HEADER_VALUE.fullmatch(value) is not None

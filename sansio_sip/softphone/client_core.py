@@ -42,7 +42,7 @@ class Timer(Enum):
     SAMPLE = "the quality of the active call is measured"
     ICE = "candidates should have been gathered by now"
     VOLUME = "the volume is measured"
-    MICROPHONE = "nothing was heard from the microphone"
+    SPEECH = "whether somebody speaks who is muted"
 
 
 class Leaving(Enum):

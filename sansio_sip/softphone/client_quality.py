@@ -155,6 +155,13 @@ class QualityCommands(CallCommands):
         except LocalProtocolError:
             return None
 
+    def _mute_changed(self, now: float) -> None:
+        super()._mute_changed(now)
+        report = self._reports.get(self._active) if self._active is not None else None
+        if report is not None:
+            action = "mute" if self.is_call_muted else "unmute"
+            self._tell(report.message("TOGGLE_MUTE", now + self._context.unix_offset, action=action), report.call)
+
     def _tell(self, message: dict[str, Any], call: CallUuid) -> None:
         if self._tells_statistics:
             self._outbox.put(client_events.CallStatistics(call, message))

@@ -201,6 +201,7 @@ class Options:
             enableQualityTracking): `ALL` and enable_tracking: statistics and mediaMetrics; `REMOTEONLY`: statistics;
             `LOCALONLY`: mediaMetrics; `NONE`: neither.
         quality: thresholds of mediaMetrics.
+        enable_noise_reduction: whether `start_noise_reduction` may be used (reference: enableNoiseReduction).
         codecs, profiles, display_name, bind, media_addresses, login_timeout, ca_file, tls_verify: as in AccountOptions.
     """
 
@@ -212,6 +213,7 @@ class Options:
     debug: str = "INFO"
     enable_tracking: bool = True
     enable_quality_tracking: str = "ALL"
+    enable_noise_reduction: bool = False
     quality: QualityOptions = field(default_factory=QualityOptions)
     codecs: tuple[str, ...] = DEFAULT_CODECS
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)

@@ -50,7 +50,7 @@ from .account import (
 from .call_control import AccountTouched, CallControl
 from .call_info import AccountId, CallInfo, CallUuid
 from .events import Event
-from .media_plane import MediaPlane, MediaStatistics, Samples
+from .media_plane import AudioLevels, MediaPlane, MediaStatistics, Samples
 from .options import AccountOptions, SoftphoneOptions
 
 __all__ = ["Softphone", "SoftphoneOutput"]
@@ -404,6 +404,20 @@ class Softphone:
     def read_audio(self, call: CallUuid, rate: int, *, now: float) -> Samples:
         """Takes the audio heard since the last read, int16 at `rate` Hz, shape (samples,)."""
         return self._calls.read_audio(call, rate)
+
+    @recorded
+    def set_noise_reduction(self, call: CallUuid, on: bool, *, now: float) -> None:
+        """Takes noise out of what is sent. Raises LocalProtocolError where the call has no audio yet."""
+        self._calls.set_noise_reduction(call, on, now=now)
+
+    @recorded
+    def watch_levels(self, call: CallUuid, on: bool, *, now: float) -> None:
+        """Has `audio_levels` measured. Raises LocalProtocolError where the call has no audio yet."""
+        self._calls.watch_levels(call, on, now=now)
+
+    def audio_levels(self, call: CallUuid) -> AudioLevels:
+        """How loud both directions are now, and who speaks; watch them first."""
+        return self._calls.audio_levels(call)
 
     def audio_queued(self, call: CallUuid) -> float:
         """Seconds of written audio that have not left yet."""

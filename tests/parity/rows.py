@@ -19,32 +19,25 @@ MISSING: Mapping[str, str] = {
     "M17": "no dial tone is played by the client yet",
     "M19": "the live media session is not handed out yet",
     "M20": "feedback has no HTTP delivery yet",
-    "M23": "noise reduction is not reached from the client yet",
-    "M24": "as M23",
     "M35": "the libraries are not tried out on request yet",
     "M36": "no list of the browsers that the suite calls is kept yet",
     **{f"A{number:02}": "the client has no device back end yet" for number in range(1, 14)},
     "E15": "as A01",
     "E16": "as M35",
     "E18": "as A01",
-    "E20": "as M23",
-    "E22": "volume is not measured by the media engine for the client yet",
     "Q7": "as A01",
-    "Q9": "as E22",
 }
 
 # Rows with a test in virtual time alone, and why.
 MISSING_ON_LOOPBACK: Mapping[str, str] = {
     "E17": "metrics take 15 s of bad network: in virtual time alone",
-    **{f"Q{number}": "as E17" for number in (1, 2, 3, 4, 5, 6, 8)},
+    **{f"Q{number}": "as E17" for number in (1, 2, 3, 4, 5, 6, 8, 9)},
 }
 
 # Faults of the reference (section 14 of its facts) without a test that ours has not got them.
 MISSING_FAULTS: Mapping[int, str] = {
-    16: "waits for Q9",
     24: "waits for M15",
     26: "waits for M20",
-    30: "waits for M23",
     35: "permOnClick waits for E15",
 }
 

@@ -317,3 +317,30 @@ def test_fault1_every_refusal_of_call_is_told(runtime: Any) -> None:
             assert "nobody to call" in line.text
 
     run(runtime, main)
+
+
+def test_E20_E22_M23_M24_volume_and_noise_reduction(runtime: Any) -> None:
+    async def main() -> None:
+        async with bench(runtime) as pbx:
+            alice = await pbx.client(enable_noise_reduction=True)
+            ready = Next(alice, client_events.NoiseReductionReady)
+            assert alice.login("alice", USERS["alice"])
+            await ready
+            (bob,) = await pbx.users("bob")
+            told: list[client_events.Volume] = []
+            alice.on("volume", told.append)
+            await call_between(alice, bob)
+            assert alice.start_noise_reduction() is True
+            tone = (8000 * np.sin(2 * np.pi * 440 * np.arange(8_000) / 8_000)).astype(np.int16)
+            alice.write_audio(tone, 8_000)
+            await runtime.sleep(0.7)
+            assert 20 <= len(told) <= 80
+            assert max(event.input_volume for event in told) > 0.1
+            assert alice.stop_noise_reduction() is True
+            alice.off("volume", told.append)
+            await runtime.sleep(0.1)
+            count = len(told)
+            await runtime.sleep(0.2)
+            assert len(told) == count
+
+    run(runtime, main)

@@ -120,6 +120,8 @@ class ClientHandle:
         It may be `async`: then it runs as a task of its own.
         """
         self._handlers.setdefault(_spelling(name), []).append((handler, False))
+        if name == client_events.Volume.name:
+            self.watch_volume(True)
 
     def once(self, name: str, handler: Handler) -> None:
         """`on`, for the next one alone."""
@@ -129,6 +131,8 @@ class ClientHandle:
         """Takes a handler away; one that is not there is passed over."""
         name = _spelling(name)
         self._handlers[name] = [row for row in self._handlers.get(name, []) if row[0] != handler]
+        if name == client_events.Volume.name and not self._handlers[name]:
+            self.watch_volume(False)
 
     async def aclose(self, patience: float) -> None:
         """Hangs up, un-registers, and waits until that has been said, for up to `patience` seconds."""
