@@ -37,6 +37,7 @@ from sansio_sip.machine import RootMachine
 from sansio_sip.timers import Deadlines
 
 from .link import Link, LinkState
+from .nat import Nat
 
 __all__ = ["Host", "Logged", "World"]
 
@@ -87,6 +88,7 @@ class Host:
     skew: float = 0.0
     epoch: float = 0.0
     tls: TlsPeer | None = None
+    nat: Nat | None = None
     datagrams: dict[FlowId, Address] = field(default_factory=dict)
     listeners: dict[FlowId, Address] = field(default_factory=dict)
     accepted: dict[FlowId, int] = field(default_factory=dict)
@@ -135,6 +137,7 @@ class World:
         self._records = dict(records or {})
         self._links: dict[tuple[str, str], LinkState] = {}
         self._by_address: dict[str, Host] = {}
+        self._nats: dict[str, Nat] = {}
         self._bound: dict[Address, tuple[Host, FlowId]] = {}
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
@@ -153,9 +156,13 @@ class World:
         skew: float = 0.0,
         epoch: float = 0.0,
         tls: TlsPeer | None = None,
+        nat: Nat | None = None,
     ) -> Host:
-        """Adds a host and tells its machine the address. `tls` is the certificate that its listeners show."""
-        host = self.hosts[name] = Host(name, address, machine, skew=skew, epoch=epoch, tls=tls)
+        """Adds a host and tells its machine the address. `tls` is the certificate that its listeners show; its
+        datagrams to and from hosts that are not behind the same `nat` are translated."""
+        host = self.hosts[name] = Host(name, address, machine, skew=skew, epoch=epoch, tls=tls, nat=nat)
+        if nat is not None:
+            self._nats[nat.address] = nat
         self._by_address[address] = host
         self.do(name, machine.interfaces_changed, (address,))
         return host
@@ -320,12 +327,29 @@ class World:
 
     def _send_datagram(self, host: Host, flow: FlowId, data: bytes, destination: Address) -> None:
         local = host.datagrams.get(flow)
-        target = self._by_address.get(destination.host)
-        if local is None or local.host != host.address or target is None:
+        if local is None or local.host != host.address:
+            return
+        source, destination, target = self._translated(host, local, destination)
+        if target is None:
             return
         data = bytes(data)
         for arrival in self.link(host.name, target.name).datagram(len(data), self.time):
-            self._schedule(arrival, lambda: self._arrive(destination, data, local))
+            self._schedule(arrival, lambda: self._arrive(destination, data, source))
+
+    def _translated(self, host: Host, local: Address, destination: Address) -> tuple[Address, Address, Host | None]:
+        """Source as the target sees it, where it arrives, and the target; None where translators let nothing pass."""
+        target = self._by_address.get(destination.host)
+        if target is not None and target.nat is host.nat:
+            return local, destination, target
+        source = local if host.nat is None else host.nat.outbound(local, destination)
+        far = self._nats.get(destination.host)
+        if far is None:
+            # A private address has no meaning but behind its own translator.
+            return source, destination, None if target is not None and target.nat is not None else target
+        inside = far.inbound(destination, source)
+        if inside is None or (far is host.nat and not far.hairpin):
+            return source, destination, None
+        return source, inside, self._by_address.get(inside.host)
 
     def _arrive(self, destination: Address, data: bytes, source: Address) -> None:
         found = self._bound.get(destination)

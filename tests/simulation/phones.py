@@ -19,6 +19,7 @@ from sansio_sip.errors import LocalProtocolError
 from sansio_sip.machine import RootMachine
 from sansio_sip.server import Server, ServerOptions
 from sansio_sip.simulation import Link, World
+from sansio_sip.simulation.nat import Nat
 from sansio_sip.softphone import events
 from sansio_sip.softphone.call_info import AccountId, CallUuid
 from sansio_sip.softphone.media_plane import MediaProfile
@@ -49,13 +50,13 @@ UNIX_OFFSET = 1_700_000_000.0
 class Phone:
     """A softphone with one account on a host of its own. Commands are given at the time of the world."""
 
-    def __init__(self, network: "Network", name: str, options: AccountOptions) -> None:
+    def __init__(self, network: "Network", name: str, options: AccountOptions, nat: Nat | None = None) -> None:
         self.network = network
         self.name = name
         context = network.context(name, "softphone", {"options": SoftphoneOptions()})
         self.machine = Softphone(context, MediaEngine(context, SeededCrypto(f"{network.seed}/{name}")))
         self.heard: list[Int16] = []
-        network.world.add(name, self.machine, HOSTS[name])
+        network.world.add(name, self.machine, HOSTS[name], nat=nat)
         network.world.on_output(name, self._on_output)
         self.account: AccountId = self.do(self.machine.add_account, options)
 
@@ -181,7 +182,9 @@ class Network:
             return Context(Entropy(source), unix_offset=UNIX_OFFSET)
         return self.trace.machine(name, kind, options).context(source, UNIX_OFFSET)
 
-    def phone(self, name: str, profile: MediaProfile = MediaProfile.RTP, **options: Any) -> Phone:
+    def phone(
+        self, name: str, profile: MediaProfile = MediaProfile.RTP, *, nat: Nat | None = None, **options: Any
+    ) -> Phone:
         account = {
             "password": USERS[name],
             "servers": (self._sip,),
@@ -191,7 +194,7 @@ class Network:
             "login_timeout": 20.0,
             **options,
         }
-        phone = Phone(self, name, AccountOptions(f"sip:{name}@{DOMAIN}", **account))
+        phone = Phone(self, name, AccountOptions(f"sip:{name}@{DOMAIN}", **account), nat)
         self.phones.append(phone)
         return phone
 
