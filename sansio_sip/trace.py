@@ -291,6 +291,8 @@ def replay(lines: Iterable[str], build: Builder, *, array: ArrayBuilder | None =
             raise ParseError(f"a row of a machine that never began: {_short(row)}")
         if "i" in row or "kind" in row:
             script.append((replayed, row))
+        elif not row.keys() & {"d", "q", "o"}:
+            raise ParseError(f"a row that says nothing: {_short(row)}")
         else:
             queue = replayed.draws if "d" in row else replayed.answers if "q" in row else replayed.outputs
             queue.append(row)
@@ -329,6 +331,12 @@ def _run(
             replayed.draws.clear()
             replayed.answers.clear()
             astray.add(replayed.name)
+        except ParseError:
+            raise
+        except Exception as error:
+            # What was recorded did not raise, so a row is not as it was written, or this is another version's trace.
+            what = str(row.get("i", "its beginning"))[:40]
+            raise ParseError(f"{replayed.name} cannot do {what} as the trace has it ({error!r:.200})") from error
 
 
 def _give(machine: RootMachine[Any], name: str, arguments: Mapping[str, Any], now: float) -> None:

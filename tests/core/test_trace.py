@@ -1,5 +1,6 @@
 """Traces: what they hold, what they leave out, and that a run comes again from them."""
 
+import contextlib
 import json
 import random
 from collections.abc import Iterator, Mapping
@@ -126,6 +127,29 @@ def test_a_missing_and_a_surplus_output_are_differences() -> None:
 def test_what_is_no_trace_is_refused(lines: list[str]) -> None:
     with pytest.raises(ParseError):
         replay(lines, build)
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("i", {"i": 0}),
+        ("i", {"t": "x"}),
+        ("i", {"a": ""}),
+        ("i", {"a": {"e": "sansio_sip.effects:RecordType"}}),
+        ("i", {"a": {"times": "x"}}),
+        ("d", {"v": ""}),
+        ("d", {"v": True}),
+        ("o", {"o": None, "x": 1}),
+    ],
+)
+def test_a_damaged_row_is_a_difference_or_refused(key: str, change: dict[str, object]) -> None:
+    lines = record()
+    index = next(number for number, line in enumerate(lines) if key in json.loads(line))
+    lines[index] = json.dumps({**json.loads(lines[index]), **change})
+    with contextlib.suppress(ParseError):
+        assert replay(lines, build).different > 0
+    with pytest.raises(ParseError):
+        replay([*lines[:index], '{"m": "d"}'], build)
 
 
 class Colour(Enum):
