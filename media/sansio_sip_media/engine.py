@@ -63,10 +63,15 @@ class MediaEngine:
 
     # Commands
 
-    def open_session(self, session: SessionId, options: MediaOptions, *, now: float) -> None:
+    def open_session(
+        self, session: SessionId, options: MediaOptions, *, after: SessionId | None = None, now: float
+    ) -> None:
         if session in self._sessions:
             raise LocalProtocolError(f"cannot open session {session}: it is open; close it first")
+        before = self._session(after) if after is not None else None
         row = self._sessions[session] = MediaSession(self._context, self._crypto, session, options, now=now)
+        if before is not None:
+            row.go_on_from(before)
         self._drain(row, now)
 
     def create_offer(self, session: SessionId, *, direction: str = "sendrecv", now: float) -> None:

@@ -187,6 +187,10 @@ class MediaSession:
             return
         self._settle(self._transport, negotiated, now)
 
+    def go_on_from(self, before: "MediaSession") -> None:
+        """Descriptions are those of the same call as `before`."""
+        self._negotiation = before._negotiation.successor()
+
     def rollback_offer(self) -> None:
         """Takes back our offer, if one waits for its answer."""
         if self._negotiation.state is not OfferState.STABLE:

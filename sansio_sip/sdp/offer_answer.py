@@ -100,6 +100,17 @@ class OfferAnswer:
     def state(self) -> State:
         return self._state
 
+    def successor(self) -> "OfferAnswer":
+        """The turns of another media session of the same call.
+
+        RFC 3264 section 8 has the `o=` line go on with a higher version, and the m= lines keep their places.
+        """
+        other = OfferAnswer(self._session_id)
+        other._layout = self._layout
+        other._payload_types = dict(self._payload_types)
+        other._last = self._last
+        return other
+
     def create_offer(self, local: LocalMedia) -> SessionDescription:
         """Our offer, with a version above that of everything sent before. Raises LocalProtocolError."""
         self._require(State.STABLE, "make an offer", "finish the exchange under way or roll it back")

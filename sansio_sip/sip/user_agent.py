@@ -272,7 +272,7 @@ class UserAgent:
         return self._do(call, "transfer", lambda session: session.refer(address, now=now), now)
 
     def as_replaced(self, call: CallId) -> Replaces:
-        """What to say to the peer of a call to take our place in it. Raises LocalProtocolError unless it is confirmed."""
+        """What to say to a call's peer to take our place in it. Raises LocalProtocolError unless it is confirmed."""
         return self._dialog(call).as_replaced_by_peer()
 
     def peer_of(self, call: CallId) -> SipUri | None:

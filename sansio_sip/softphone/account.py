@@ -13,7 +13,7 @@ connection is kept alive for good, and the user agent registers anew on each new
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias, assert_never
 
@@ -193,6 +193,7 @@ class Account:
         self._last_failure = ""
         self.hop: Hop | None = None
         self.registered = False  # on the present flow
+        self.present: tuple[str, ...] = ()  # addresses of this host
         self.traces = False  # whether messages are given as `Traced`
         self._extra = ExtraHeaders(context, options.access_token)
         self.user_agent = UserAgent(
@@ -274,6 +275,7 @@ class Account:
 
     def interfaces_changed(self, addresses: tuple[str, ...], gone: frozenset[str], *, now: float) -> None:
         """This host has these addresses now, and no longer those that are `gone`."""
+        self.present = addresses
         local = self.hop.local if self.hop is not None else None
         if local is not None and local.host in gone:
             self._signalling.reopen(f"the address {local.host} is gone", now=now)
@@ -352,10 +354,10 @@ class Account:
     def _on_signalling_output(self, output: SignallingOutput, now: float) -> None:
         match output:
             case ConnectionOpened():
-                self.hop = output.hop
+                self.hop = hop = reachable(output.hop, self.present)
                 self._last_failure = ""
-                self._outbox.put(Up(output.hop))
-                self.user_agent.flow_ready(output.hop, now=now)
+                self._outbox.put(Up(hop))
+                self.user_agent.flow_ready(hop, now=now)
                 if self.is_reachable:
                     self._outbox.put(Back())
             case MessageArrived():
@@ -479,3 +481,21 @@ def _token_error(headers: HeaderRows) -> int:
 def _token_expires(headers: HeaderRows) -> int | None:
     text = next((value for name, value in headers if name.lower() == TOKEN_HEADER.lower()), "")
     return parse_expiry(text)
+
+
+def reachable(hop: Hop, present: tuple[str, ...]) -> Hop:
+    """The hop with an address that others can use, where its socket is bound to all that this host has.
+
+    `0.0.0.0` in a Contact or in SDP leads nowhere. The first address of the family is taken that is more than loopback.
+    """
+    if hop.local is None or not _is_any(hop.local.host):
+        return hop
+    family = ":" in hop.local.host
+    found = [host for host in present if (":" in host) == family]
+    wide = [host for host in found if not host.startswith(("127.", "::1", "169.254.", "fe80:"))]
+    host = next(iter(wide or found), "::1" if family else "127.0.0.1")
+    return replace(hop, local=Address(host, hop.local.port))
+
+
+def _is_any(host: str) -> bool:
+    return host in ("0.0.0.0", "::")

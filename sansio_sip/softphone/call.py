@@ -73,6 +73,8 @@ class Call:
         renewal_due: an offer is to be made though we wish for nothing new.
         answering_offer: a later offer of the peer waits for our SDP. offered: what she has said last.
         answer_due: it asked for an offer of ours, whose answer comes in the ACK.
+        early_branch: the way of a forked call whose description was taken. offer_branch: it made the offer.
+        early_answer: our answer, as it went out before the call was answered.
         answer_applied: the answer of a provisional response or of the 200 has been given to media.
         transfers: REFERs of ours by number; an attended one names the other call.
         asked: a wish of the peer that waits for our decision. referral: the wish by which this call was placed.
@@ -108,6 +110,9 @@ class Call:
     asked: Referral | None = None
     referral: Referral | None = None
     replaces: CallUuid | None = None
+    early_branch: str = ""
+    offer_branch: str = ""
+    early_answer: bytes = b""
     answer_applied: bool = False
     muted: bool = False
     ended: bool = False

@@ -20,7 +20,6 @@ from sansio_sip.context import Context
 from sansio_sip.dtmf.info import parse_info
 from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, Record, Resolve, SendDatagram
 from sansio_sip.errors import LocalProtocolError, ParseError
-from sansio_sip.sdp.parser import parse_description
 from sansio_sip.sip.call_events import (
     CallAccepted,
     CallConfirmed,
@@ -47,10 +46,11 @@ from . import events, media_plane
 from .account import Account
 from .call import Call, Referral, checked_headers, identity, target_uri, visible_headers
 from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid, HangupInfo
+from .call_media import CallMedia
 from .call_table import AccountTouched, CallControlOutput, CallTable, unless_over
 from .call_transfer import Transfers
-from .media_plane import AudioLevels, MediaOptions, MediaPlane, MediaStatistics, Samples, SessionId
-from .relocation import Relocation, media_addresses
+from .media_plane import MediaPlane, Samples
+from .relocation import Relocation
 from .renegotiation import Renegotiation
 
 __all__ = ["AccountTouched", "CallControl", "CallControlOutput"]
@@ -78,7 +78,7 @@ class CallControl:
         self._renegotiation = Renegotiation(self._calls, media)
         self._relocation = Relocation(self._calls, media, self._renegotiation, self._calls.account)
         self._transfers = Transfers(self._calls)
-        self._sessions = 0
+        self.media = CallMedia(self._calls, media, self._relocation)
         self.closing = False
         """Once true, calls that come in are refused."""
 
@@ -119,7 +119,10 @@ class CallControl:
         )
         self._calls.add(call)
         self._calls.put(events.Calling(account.id, call.info))
-        session = self._open_session(call, now)
+        if account.options.delayed_offer:
+            self._invite(call, b"", now)
+            return call.uuid
+        session = self.media.open(call, now=now)
         self._media.create_offer(session, now=now)
         self._drain_media(now)
         return call.uuid
@@ -130,7 +133,14 @@ class CallControl:
         if row.direction is not CallDirection.INCOMING or row.state is not CallState.RINGING or row.answering:
             raise LocalProtocolError(f"cannot answer call {call}: its state is {row.state.value}; it must ring here")
         row.answering = True
-        session = self._open_session(row, now)
+        if row.early_answer and row.sip is not None:
+            # RFC 3261 section 13.2.1: the 200 says again what the provisional response has said.
+            self._calls.user_agent(row).answer(row.sip, row.early_answer, now=now)
+            self._calls.touched(row)
+            return
+        if row.session is not None:
+            return  # the early answer is being made, and goes into the 200
+        session = self.media.open(row, now=now)
         if row.offer is None:
             # RFC 3261 section 13.2.1: an INVITE without an offer is answered by a 200 with ours.
             row.delayed_offer = True
@@ -138,6 +148,16 @@ class CallControl:
             self._drain_media(now)
         else:
             self._apply(row, row.offer, is_offer=True, now=now)
+
+    def progress(self, call: CallUuid, *, now: float) -> None:
+        """Opens the way for early media. Raises LocalProtocolError unless it rings here, with an offer."""
+        row = self._calls.get(call)
+        if row.direction is not CallDirection.INCOMING or row.state is not CallState.RINGING or row.session is not None:
+            raise LocalProtocolError(f"cannot send early media in call {call}: its state is {row.state.value}")
+        if row.offer is None:
+            raise LocalProtocolError(f"cannot send early media in call {call}: the caller has made no offer")
+        self.media.open(row, now=now)
+        self._apply(row, row.offer, is_offer=True, now=now)
 
     def reject(self, call: CallUuid, status: int, *, now: float) -> None:
         """Refuses a ringing call. Raises LocalProtocolError unless it rings here and `status` refuses."""
@@ -181,7 +201,7 @@ class CallControl:
 
     def send_dtmf(self, call: CallUuid, digits: str, *, now: float) -> None:
         """Queues digits. Raises LocalProtocolError for a bad one, or where none can be sent."""
-        self._media.send_dtmf(self._session(call, "send digits"), digits, now=now)
+        self._media.send_dtmf(self.media.session(call, "send digits"), digits, now=now)
         self._drain_media(now)
 
     def set_muted(self, call: CallUuid, muted: bool, *, now: float) -> None:
@@ -197,31 +217,9 @@ class CallControl:
         self._drain_media(now)
 
     def write_audio(self, call: CallUuid, samples: Samples, rate: int, *, now: float) -> int:
-        taken = self._media.write_audio(self._session(call, "write audio"), samples, rate, now=now)
+        taken = self.media.write_audio(call, samples, rate, now=now)
         self._drain_media(now)
         return taken
-
-    def flush_audio(self, call: CallUuid, *, now: float) -> float:
-        return self._media.flush_audio(self._session(call, "flush audio"), now=now)
-
-    def read_audio(self, call: CallUuid, rate: int) -> Samples:
-        return self._media.read_audio(self._session(call, "read audio"), rate)
-
-    def set_noise_reduction(self, call: CallUuid, on: bool, *, now: float) -> None:
-        self._media.set_noise_reduction(self._session(call, "reduce noise"), on, now=now)
-
-    def watch_levels(self, call: CallUuid, on: bool, *, now: float) -> None:
-        self._media.watch_levels(self._session(call, "watch levels"), on, now=now)
-
-    def audio_levels(self, call: CallUuid) -> AudioLevels:
-        return self._media.audio_levels(self._session(call, "ask for levels"))
-
-    def audio_queued(self, call: CallUuid) -> float:
-        return self._media.audio_queued(self._session(call, "ask for queued audio"))
-
-    def statistics(self, call: CallUuid) -> MediaStatistics | None:
-        row = self._calls.get(call)
-        return self._media.statistics(row.session) if row.session is not None else None
 
     def is_gathering(self, call: CallUuid) -> bool:
         row = self._calls.get(call)
@@ -402,18 +400,44 @@ class CallControl:
             call.state = CallState.RINGING
             self._calls.put(events.CallRemoteRinging(call.account, call.info))
         self._transfers.ringing(call, output.status, now=now)
-        if output.description is not None and not call.answer_applied:
+        if output.is_offer and output.description is not None:
+            self._take_offer(call, output.branch, output.description, now)
+        elif output.description is not None and not call.answer_applied:
             call.answer_applied = True
+            call.early_branch = output.branch
             self._apply(call, output.description, is_offer=False, now=now)
 
+    def _take_offer(self, call: Call, branch: str, offer: bytes, now: float) -> None:
+        """The far end makes the offer: our INVITE had none."""
+        if call.offer_branch:
+            return  # of another branch of a forked call; the first is taken
+        call.offer_branch = call.early_branch = branch
+        call.answer_applied = True
+        self.media.open(call, now=now)
+        self._apply(call, offer, is_offer=True, now=now)
+
     def _on_accepted(self, call: Call, output: CallAccepted, now: float) -> None:
+        if output.is_offer and output.description is not None:
+            self._take_offer(call, output.branch, output.description, now)
+            if call.early_branch == output.branch:
+                self._answered(call, now)
+            else:
+                self._fail(call, "Bad Media Description", now)
+            return
         if not output.description and not call.answer_applied:
             self._fail(call, "Bad Media Description", now)
             return
+        if call.answer_applied and call.early_branch != output.branch:
+            # Another has answered than the one that was heard early.
+            self.media.exchange(call, now=now)
+            call.renewal_due = True
+            self._drain_media(now)
         if output.description and not call.answer_applied:
             call.answer_applied = True
             self._apply(call, output.description, is_offer=False, now=now)
         self._answered(call, now)
+        self._renegotiation.proceed(call, now=now)
+        self._drain_media(now)
 
     def _on_confirmed(self, call: Call, output: CallConfirmed, now: float) -> None:
         if call.delayed_offer:
@@ -514,21 +538,34 @@ class CallControl:
             return
         call.described = True
         user_agent = self._calls.user_agent(call)
-        if call.sip is not None:
+        if call.offer_branch and call.sip is not None:
+            with unless_over:
+                user_agent.answer_offer(call.sip, call.offer_branch, body, now=now)
+        elif call.sip is not None and not call.answering:
+            call.early_answer = body
+            with unless_over:
+                user_agent.progress(call.sip, body, now=now)
+        elif call.sip is not None:
             with unless_over:
                 user_agent.answer(call.sip, body, now=now)
             if call.replaces is not None and call.replaces in self._calls:
                 self._hang_up(self._calls.get(call.replaces), now)
         else:
-            uri = parse_uri(call.dest)
-            assert isinstance(uri, SipUri)
-            referred = call.referral.headers() if call.referral is not None else ()
-            try:
-                sip = user_agent.invite(uri, body, headers=(*call.extra_headers.items(), *referred), now=now)
-            except LocalProtocolError:  # the flow went while the offer was being made
-                self._fail(call, "Connection Error", now)
-                return
-            self._calls.name_sip(call, sip)
+            self._invite(call, body, now)
+            return
+        self._calls.touched(call)
+
+    def _invite(self, call: Call, body: bytes, now: float) -> None:
+        uri = parse_uri(call.dest)
+        assert isinstance(uri, SipUri)
+        referred = call.referral.headers() if call.referral is not None else ()
+        headers = (*call.extra_headers.items(), *referred)
+        try:
+            sip = self._calls.user_agent(call).invite(uri, body, headers=headers, now=now)
+        except LocalProtocolError:  # the flow went while the offer was being made
+            self._fail(call, "Connection Error", now)
+            return
+        self._calls.name_sip(call, sip)
         self._calls.touched(call)
 
     def _on_media_failed(self, call: Call, status: int, reason: str, now: float) -> None:
@@ -543,42 +580,11 @@ class CallControl:
         else:
             self._fail(call, cause, now)
 
-    def _open_session(self, call: Call, now: float) -> SessionId:
-        self._sessions += 1
-        session = call.session = SessionId(f"session{self._sessions}")
-        self._calls.add_session(call, session)
-        account = self._calls.account(call)
-        addresses = media_addresses(account, self._relocation.present)
-        self._relocation.opened(session, addresses)
-        self._media.open_session(
-            session,
-            MediaOptions(
-                profiles=account.options.profiles,
-                codecs=account.options.codecs,
-                bind=addresses,
-                stun_servers=account.options.stun_servers,
-                turn_servers=account.options.turn_servers,
-                relay_only=account.options.relay_only,
-            ),
-            now=now,
-        )
-        if call.muted:
-            self._media.set_muted(session, True, now=now)
-        return session
-
     def _apply(self, call: Call, description: bytes, *, is_offer: bool, now: float) -> None:
         """Gives the peer's SDP to the call's session; what cannot be read fails like what does not fit."""
-        assert call.session is not None
-        try:
-            parsed = parse_description(description)
-            if is_offer:
-                self._media.apply_offer(call.session, parsed, now=now)
-            else:
-                self._media.apply_answer(call.session, parsed, now=now)
-        except ParseError as error:
-            self._on_media_failed(call, 488, f"SDP: {error}", now)
-        except LocalProtocolError as error:  # an offer or answer at a time when none is due
-            self._on_media_failed(call, 500, str(error), now)
+        refused = self.media.apply(call, description, is_offer=is_offer, now=now)
+        if refused is not None:
+            self._on_media_failed(call, *refused, now)
         self._drain_media(now)
 
     # Ends
@@ -607,7 +613,6 @@ class CallControl:
         if call.failure and not answered:
             call.state = CallState.FAILED
         self._calls.remove(call)
-        self._relocation.closed(call)
         if answered:
             hangup_info = HangupInfo(originator=call.originator, reason=call.failure or end.cause)
             statistics = self._media.statistics(call.session) if call.session is not None else None
@@ -616,15 +621,5 @@ class CallControl:
             self._calls.put(events.IncomingCallCanceled(call.account, call.info))
         else:
             self._calls.put(events.CallFailed(call.account, call.info, call.failure or end.cause))
-        if call.session is not None:
-            self._calls.remove_session(call.session)
-            self._media.close_session(call.session, now=now)
-            self._drain_media(now)
-
-    # Small helpers
-
-    def _session(self, call: CallUuid, what: str) -> SessionId:
-        row = self._calls.get(call)
-        if row.session is None:
-            raise LocalProtocolError(f"cannot {what}: call {call} is {row.state.value}; answer it first")
-        return row.session
+        self.media.close(call, now=now)
+        self._drain_media(now)

@@ -251,8 +251,14 @@ class MediaPlane(Protocol):
     higher version in its `o=` line.
     """
 
-    def open_session(self, session: SessionId, options: MediaOptions, *, now: float) -> None:
-        """Opens sockets (`OpenDatagram`) for a new session."""
+    def open_session(
+        self, session: SessionId, options: MediaOptions, *, after: SessionId | None = None, now: float
+    ) -> None:
+        """Opens sockets (`OpenDatagram`) for a new session.
+
+        Args:
+            after: a session of the same call: the descriptions of the new one go on from its last (RFC 3264 section 8).
+        """
 
     def create_offer(self, session: SessionId, *, direction: str = "sendrecv", now: float) -> None:
         """Gives `LocalDescription` once local candidates are known."""

@@ -74,6 +74,7 @@ class AccountOptions:
         allow_multiple_incoming: False answers 486 to a call that comes while there is another.
         policy: what a peer may make the phone do: REFER, 3xx, Replaces.
         reliability: of provisional responses (RFC 3262): "none", "supported" or "required".
+        delayed_offer: calls go out without an offer: whoever answers makes it.
         session_expires: seconds without a sign of life after which a call ends (RFC 4028), 90 to 86400; 0: never.
         login_timeout: seconds for a server to grant or refuse a login.
         gruu: which URI of ours a call shows where the registrar gives us any (RFC 5627): "public", "temporary" (which
@@ -104,6 +105,7 @@ class AccountOptions:
     allow_multiple_incoming: bool = False
     policy: CallPolicy = field(default_factory=CallPolicy)
     reliability: Reliability = "supported"
+    delayed_offer: bool = False
     session_expires: int = 1800
     login_timeout: float = 8.0
     gruu: Literal["public", "temporary", "none"] = "public"

@@ -98,6 +98,7 @@ class Softphone:
         self._serial += 1
         name = AccountId(f"account{self._serial}")
         account = self._accounts[name] = Account(self._context, name, options)
+        account.present = self._calls.addresses
         account.traces = self._traces_sip
         if not account.servers:
             account.connect(now=now)
@@ -225,6 +226,16 @@ class Softphone:
             LocalProtocolError: the call is not an incoming one that rings.
         """
         self._calls.answer(call, now=now)
+        self._drain_calls(now)
+
+    @recorded
+    def progress(self, call: CallUuid, *, now: float) -> None:
+        """Lets the caller of a ringing call hear us before it is answered (183 with our description).
+
+        Raises:
+            LocalProtocolError: the call is not an incoming one that rings, or came without an offer.
+        """
+        self._calls.progress(call, now=now)
         self._drain_calls(now)
 
     @recorded
@@ -398,34 +409,34 @@ class Softphone:
     @recorded
     def flush_audio(self, call: CallUuid, *, now: float) -> float:
         """Drops queued audio that has not left; returns the seconds dropped."""
-        return self._calls.flush_audio(call, now=now)
+        return self._calls.media.flush_audio(call, now=now)
 
     @recorded
     def read_audio(self, call: CallUuid, rate: int, *, now: float) -> Samples:
         """Takes the audio heard since the last read, int16 at `rate` Hz, shape (samples,)."""
-        return self._calls.read_audio(call, rate)
+        return self._calls.media.read_audio(call, rate)
 
     @recorded
     def set_noise_reduction(self, call: CallUuid, on: bool, *, now: float) -> None:
         """Takes noise out of what is sent. Raises LocalProtocolError where the call has no audio yet."""
-        self._calls.set_noise_reduction(call, on, now=now)
+        self._calls.media.set_noise_reduction(call, on, now=now)
 
     @recorded
     def watch_levels(self, call: CallUuid, on: bool, *, now: float) -> None:
         """Has `audio_levels` measured. Raises LocalProtocolError where the call has no audio yet."""
-        self._calls.watch_levels(call, on, now=now)
+        self._calls.media.watch_levels(call, on, now=now)
 
     def audio_levels(self, call: CallUuid) -> AudioLevels:
         """How loud both directions are now, and who speaks; watch them first."""
-        return self._calls.audio_levels(call)
+        return self._calls.media.audio_levels(call)
 
     def audio_queued(self, call: CallUuid) -> float:
         """Seconds of written audio that have not left yet."""
-        return self._calls.audio_queued(call)
+        return self._calls.media.audio_queued(call)
 
     def statistics(self, call: CallUuid) -> MediaStatistics | None:
         """A snapshot of the call's media; None before there is any."""
-        return self._calls.statistics(call)
+        return self._calls.media.statistics(call)
 
     def is_gathering(self, call: CallUuid) -> bool:
         """Whether our first description of a call is still being made: candidates are being gathered."""
