@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import Literal
 
 from sansio_sip.connection import ServerUrl
@@ -67,7 +68,8 @@ class AccountOptions:
         expires: seconds asked for in REGISTER, 5 to 86400.
         profiles: media profiles accepted; the first is offered. Plain RTP must be named to be allowed.
         codecs: of `opus`, `g722`, `pcmu`, `pcma`, in order of preference.
-        media_addresses: local IP addresses for media; empty: the one that signalling uses.
+        media_addresses: local IP addresses for media, and networks (`192.168.0.0/16`) whose addresses this host takes;
+            empty: the one that signalling uses.
         stun_servers: `stun:host:port`, asked for our address as the world sees it; with WebRTC.
         turn_servers: `ice_servers.TurnAccount`s, asked to relay where nothing else helps; with WebRTC.
         relay_only: WebRTC media goes by way of a relay alone, and the far end is told no address of ours.
@@ -160,6 +162,12 @@ class AccountOptions:
                 raise ValueError(
                     f"{scheme}_servers holds {text!r} ({error.reason}): allowed is {scheme}:host:port"
                 ) from None
+        for network in (each for each in self.media_addresses if "/" in each):
+            try:
+                ip_network(network, strict=False)
+            except ValueError:
+                allowed = "IP addresses, and networks such as 192.168.0.0/16"
+                raise ValueError(f"media_addresses holds {network!r}: allowed are {allowed}") from None
         if self.relay_only and not self.turn_servers:
             raise ValueError("relay_only is True: allowed where turn_servers names one")
 
