@@ -16,12 +16,13 @@ from typing import Any, NewType, Protocol, TypeAlias
 from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, Record, Resolve, SendDatagram
 from sansio_sip.sdp.model import SessionDescription
 
-from .ice_servers import TurnAccount
+from .ice_servers import IceServerUrl, TurnAccount
 
 __all__ = [
     "AudioAvailable",
     "AudioLevels",
     "DtmfReceived",
+    "IceServerUrl",
     "IceState",
     "LocalDescription",
     "MediaConnected",
@@ -36,6 +37,7 @@ __all__ = [
     "Samples",
     "SessionId",
     "TonesSent",
+    "TurnAccount",
 ]
 
 SessionId = NewType("SessionId", str)

@@ -33,7 +33,7 @@ from sansio_sip.errors import LocalProtocolError
 from sansio_sip.timers import Deadlines, TimerSet
 from sansio_sip.trace import RecordedOutbox, recorded
 
-from . import events, outside
+from . import account_news, events, outside
 from .account import (
     Account,
     AccountState,
@@ -59,9 +59,6 @@ SoftphoneOutput: TypeAlias = Effect | Event
 
 _Calls = NewType("_Calls", str)
 _CALLS = _Calls("calls")
-
-# Levels of `logging`, which the core does not import.
-SIP, INFO, WARNING = 5, 20, 30
 
 
 class Timer(Enum):
@@ -91,8 +88,7 @@ class Softphone:
     def add_account(self, options: AccountOptions, *, now: float) -> AccountId:
         """Adds an identity; nothing is sent. An account without a server is bound to its UDP address at once.
 
-        Raises:
-            LocalProtocolError: the phone is closing.
+        Raises LocalProtocolError: the phone is closing.
         """
         self._refuse_when_closing("add an account")
         self._serial += 1
@@ -128,8 +124,7 @@ class Softphone:
     def login(self, account: AccountId, *, now: float) -> None:
         """Connects if need be, and registers. Gives Login or LoginFailed (reference: login).
 
-        Raises:
-            LocalProtocolError: the account is logged in already, has no server, or the phone is closing.
+        Raises LocalProtocolError: the account is logged in already, has no server, or the phone is closing.
         """
         self._refuse_when_closing("log in")
         row = self._account(account)
@@ -140,8 +135,7 @@ class Softphone:
     def logout(self, account: AccountId, *, now: float) -> None:
         """Ends the calls of the account, un-registers. Gives Logout (reference: logout).
 
-        Raises:
-            LocalProtocolError: the account is not logged in.
+        Raises LocalProtocolError: the account is not logged in.
         """
         row = self._account(account)
         if row.state not in (AccountState.LOGGED_IN, AccountState.LOGGING_IN):
@@ -210,8 +204,7 @@ class Softphone:
             target: a SIP URI, `user@host`, or a number or name at the account's own domain.
             extra_headers: `X-PH-...` headers for the far end.
 
-        Raises:
-            LocalProtocolError: no signalling flow, a bad target or header, too many calls, or the phone is closing.
+        Raises LocalProtocolError: no signalling flow, a bad target or header, too many calls, or the phone is closing.
         """
         self._refuse_when_closing("call")
         uuid = self._calls.place(self._account(account), target, extra_headers or {}, now=now)
@@ -222,8 +215,7 @@ class Softphone:
     def answer(self, call: CallUuid, *, now: float) -> None:
         """Answers a ringing call (reference: answer). Gives CallAnswered when the caller has confirmed.
 
-        Raises:
-            LocalProtocolError: the call is not an incoming one that rings.
+        Raises LocalProtocolError: the call is not an incoming one that rings.
         """
         self._calls.answer(call, now=now)
         self._drain_calls(now)
@@ -232,8 +224,7 @@ class Softphone:
     def progress(self, call: CallUuid, *, now: float) -> None:
         """Lets the caller of a ringing call hear us before it is answered (183 with our description).
 
-        Raises:
-            LocalProtocolError: the call is not an incoming one that rings, or came without an offer.
+        Raises LocalProtocolError: the call is not an incoming one that rings, or came without an offer.
         """
         self._calls.progress(call, now=now)
         self._drain_calls(now)
@@ -242,8 +233,7 @@ class Softphone:
     def reject(self, call: CallUuid, status: int = 486, *, now: float) -> None:
         """Refuses a ringing call (reference: reject). Gives CallFailed with cause `Rejected`.
 
-        Raises:
-            LocalProtocolError: the call is not an incoming one that rings, or `status` refuses nothing.
+        Raises LocalProtocolError: the call is not an incoming one that rings, or `status` refuses nothing.
         """
         self._calls.reject(call, status, now=now)
         self._drain_calls(now)
@@ -252,8 +242,7 @@ class Softphone:
     def ignore(self, call: CallUuid, *, now: float) -> None:
         """Stops ringing here and tells the caller nothing (reference: ignore). Gives IncomingCallIgnored.
 
-        Raises:
-            LocalProtocolError: the call is not an incoming one that rings.
+        Raises LocalProtocolError: the call is not an incoming one that rings.
         """
         self._calls.ignore(call, now=now)
         self._drain_calls(now)
@@ -268,8 +257,7 @@ class Softphone:
     def send_dtmf(self, call: CallUuid, digits: str, *, now: float) -> None:
         """Queues digits `0-9 * # A-D`, `,` for a pause of 2 s (reference: sendDtmf). Gives DtmfSent.
 
-        Raises:
-            LocalProtocolError: a bad digit, the call has no audio yet, or no telephone-event was negotiated.
+        Raises LocalProtocolError: a bad digit, the call has no audio yet, or no telephone-event was negotiated.
         """
         self._calls.send_dtmf(call, digits, now=now)
         self._drain_calls(now)
@@ -278,8 +266,7 @@ class Softphone:
     def hold(self, call: CallUuid, *, now: float) -> None:
         """Puts an answered call on hold. Gives CallHeld when the far end has agreed, or HoldFailed.
 
-        Raises:
-            LocalProtocolError: the call was not answered, or hold was asked for already.
+        Raises LocalProtocolError: the call was not answered, or hold was asked for already.
         """
         self._calls.set_held(call, True, now=now)
         self._drain_calls(now)
@@ -288,8 +275,7 @@ class Softphone:
     def resume(self, call: CallUuid, *, now: float) -> None:
         """Takes a call back from hold. Gives CallResumed when the far end has agreed, or HoldFailed.
 
-        Raises:
-            LocalProtocolError: the call is not on hold, or that was asked for already.
+        Raises LocalProtocolError: the call is not on hold, or that was asked for already.
         """
         self._calls.set_held(call, False, now=now)
         self._drain_calls(now)
@@ -300,8 +286,7 @@ class Softphone:
 
         Gives TransferProgress, then TransferCompleted, upon which the call is hung up, or TransferFailed.
 
-        Raises:
-            LocalProtocolError: the call was not answered, or a bad target.
+        Raises LocalProtocolError: the call was not answered, or a bad target.
         """
         self._calls.transfer(call, target, now=now)
         self._drain_calls(now)
@@ -310,8 +295,7 @@ class Softphone:
     def attended_transfer(self, call: CallUuid, other_call: CallUuid, *, now: float) -> None:
         """Joins the far ends of two calls of ours (REFER with Replaces). Gives what `transfer` gives.
 
-        Raises:
-            LocalProtocolError: one of them was not answered.
+        Raises LocalProtocolError: one of them was not answered.
         """
         self._calls.attended_transfer(call, other_call, now=now)
         self._drain_calls(now)
@@ -320,8 +304,7 @@ class Softphone:
     def accept_transfer(self, call: CallUuid, *, now: float) -> CallUuid:
         """Calls whom the far end has asked for by TransferRequested; it is told how that goes. Returns the new call.
 
-        Raises:
-            LocalProtocolError: no transfer waits for an answer, or the new call cannot be placed.
+        Raises LocalProtocolError: no transfer waits for an answer, or the new call cannot be placed.
         """
         new_call = self._calls.accept_transfer(call, now=now)
         self._drain_calls(now)
@@ -331,8 +314,7 @@ class Softphone:
     def reject_transfer(self, call: CallUuid, status: int = 603, *, now: float) -> None:
         """Refuses what the far end has asked for by TransferRequested.
 
-        Raises:
-            LocalProtocolError: no transfer waits for an answer, or `status` refuses nothing.
+        Raises LocalProtocolError: no transfer waits for an answer, or `status` refuses nothing.
         """
         self._calls.reject_transfer(call, status, now=now)
         self._drain_calls(now)
@@ -341,8 +323,7 @@ class Softphone:
     def redirect(self, call: CallUuid, target: str, *, now: float) -> None:
         """Sends the caller of a ringing call elsewhere (302). Gives CallFailed with cause `Redirected`.
 
-        Raises:
-            LocalProtocolError: the call is not an incoming one that rings, or a bad target.
+        Raises LocalProtocolError: the call is not an incoming one that rings, or a bad target.
         """
         self._calls.redirect(call, target, now=now)
         self._drain_calls(now)
@@ -353,8 +334,7 @@ class Softphone:
     def send_message(self, account: AccountId, target: str, text: str, *, now: float) -> int:
         """Sends a text (MESSAGE, RFC 3428). Gives RequestAnswered with the number that is returned.
 
-        Raises:
-            LocalProtocolError: no signalling flow, or a bad target.
+        Raises LocalProtocolError: no signalling flow, or a bad target.
         """
         row = self._account(account)
         number = outside.send_message(row, target, text, now=now)
@@ -368,8 +348,7 @@ class Softphone:
 
         Gives Notified any number of times, and MessagesWaiting with them, at last SubscriptionEnded.
 
-        Raises:
-            LocalProtocolError: no signalling flow, or a bad target.
+        Raises LocalProtocolError: no signalling flow, or a bad target.
         """
         row = self._account(account)
         name = outside.subscribe(row, event, target, now=now)
@@ -599,29 +578,15 @@ class Softphone:
                     self._query += 1
                     self._queries[self._query] = (account.id, output.query)
                     self._outbox.put(Resolve(self._query, output.name, output.kind))
-                case Traced():
-                    self._outbox.put(events.LogLine(SIP, f"{account.id} {output.text}"))
                 case Back():
                     self._calls.account_back(account.id, now=now)
                     self._drain_calls(now)
-                case Up():
-                    self._on_up(account, output)
-                case Down():
-                    self._on_down(account, output)
-                case LoggedIn():
-                    self._outbox.put(events.Login(account.id, output.token_expires))
-                case LoginRefused():
-                    self._outbox.put(
-                        events.LoginFailed(account.id, output.cause, output.status, output.code, output.detail)
-                    )
-                case LoggedOut():
-                    self._outbox.put(events.Logout(account.id, output.reason))
-                case OutsideSaid():
-                    for event in outside.events_of(account.id, output.event):
-                        self._outbox.put(event)
                 case CallSaid():
                     self._calls.receive(account, output.event, now=now)
                     self._drain_calls(now)
+                case Up() | Down() | LoggedIn() | LoginRefused() | LoggedOut() | OutsideSaid() | Traced():
+                    for event in account_news.events_of(account, output):
+                        self._outbox.put(event)
                 case _:
                     raise AssertionError(output)
         self._deadlines.update(account.id, account.next_timeout())
@@ -648,24 +613,6 @@ class Softphone:
                 case _:
                     self._outbox.put(output)
         self._deadlines.update(_CALLS, self._calls.next_timeout())
-
-    def _on_up(self, account: Account, output: Up) -> None:
-        if output.hop.secure and not account.options.tls_verify:
-            text = f"{account.id}: whoever answers for the server is believed: its certificate is not verified"
-            self._outbox.put(events.LogLine(WARNING, text))
-        if output.hop.transport in ("WS", "WSS"):
-            self._outbox.put(events.WebSocketConnected(account.id))
-        self._outbox.put(events.ConnectionChange(account.id, "connected"))
-
-    def _on_down(self, account: Account, output: Down) -> None:
-        if output.was_up:
-            self._outbox.put(events.ConnectionChange(account.id, "disconnected", output.code, output.reason))
-        if output.was_up and output.retry_in is None:
-            self._outbox.put(events.LogLine(INFO, f"{account.id}: signalling flow {output.reason}"))
-            return
-        again = "" if output.retry_in is None else f"; next try in {output.retry_in:.1f} s"
-        what = "lost" if output.was_up else "not opened"
-        self._outbox.put(events.LogLine(WARNING, f"{account.id}: signalling flow {what}: {output.reason}{again}"))
 
     def _finish_closing(self, now: float, *, give_up: bool = False) -> None:
         """Closes the flows once nothing is left to say, or at the deadline."""

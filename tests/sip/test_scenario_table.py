@@ -29,3 +29,14 @@ def test_every_row_has_a_test_of_its_name() -> None:
     missing = [row for row in rows if re.search(rf"_{row.lower().replace('-', '_')}_", found) is None]
     if missing:
         pytest.fail(f"no test for {', '.join(missing)}")
+
+
+def test_the_documented_table_names_every_row_and_only_tests_that_exist() -> None:
+    table = (TESTS.parent / "docs" / "reference" / "scenarios.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| ([A-Z]{3}-\d\d) \|[^|]*\|([^|]*)\|$", table, re.MULTILINE))
+    assert sorted(documented) == sorted(ids())
+    for tests in documented.values():
+        named = re.findall(r"`(test_\w+)` \(([\w/.]+)\)", tests)
+        assert named
+        for name, path in named:
+            assert f"def {name}(" in (TESTS / path).read_text(encoding="utf-8"), name
