@@ -29,9 +29,9 @@ from sansio_sip.context import Context
 from sansio_sip.effects import Address, FlowId, Record, Resolve, SendDatagram
 from sansio_sip.errors import ParseError
 from sansio_sip.machine import Outbox
-from sansio_sip.softphone.ice_servers import IceServerUrl, TurnAccount
-
+from sansio_sip.softphone.media_plane import IceServerUrl, TurnAccount
 from sansio_sip_media.transport import Gathered
+
 from . import stun
 from .agent import ConsentLost, IceAgent, PairSelected, StateChanged
 from .candidate import Candidate, CandidateType
