@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from .effects import TlsPeer
 from .server_url import ServerUrl, is_ip_address
 
-__all__ = ["identities", "identity_fault"]
+__all__ = ["host_fault", "identities", "identity_fault"]
 
 _SIP_URI = re.compile(r"sip:(?P<host>\[[^\]]*\]|[^:;?@/]+)(?::\d+)?(?:[;?].*)?", re.IGNORECASE)
 
@@ -35,6 +35,16 @@ def identity_fault(peer: TlsPeer | None, server: ServerUrl) -> str | None:
     if any(_matches(name, host, wildcard=server.web_socket) for name in names):
         return None
     return f"the certificate is for {', '.join(names) or 'no name'}, not for {server.host}"
+
+
+def host_fault(peer: TlsPeer | None, host: str) -> str | None:
+    """What speaks against the peer being the HTTPS server `host` (RFC 9525); None when it is the one."""
+    if peer is None or not peer.verified:
+        return "the certificate was not verified"
+    names = identities(peer, web_socket=True)
+    if any(_matches(name, host.lower().rstrip("."), wildcard=True) for name in names):
+        return None
+    return f"the certificate is for {', '.join(names) or 'no name'}, not for {host}"
 
 
 def _matches(name: str, host: str, *, wildcard: bool) -> bool:

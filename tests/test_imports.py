@@ -62,6 +62,7 @@ LAYERS = (
         "connection",
         "connection_outputs",
         "connection_state",
+        "http_client",
         "server_url",
         "side_streams",
         "signalling",

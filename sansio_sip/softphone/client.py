@@ -14,8 +14,8 @@ import re
 import sansio_sip
 from sansio_sip.trace import recorded
 
-from .client_audio import AudioCommands
 from .client_core import ClientOutput
+from .client_feedback import FeedbackCommands
 from .log_book import ALL, INFO, LEVELS
 
 __all__ = ["Client", "ClientOutput"]
@@ -24,7 +24,7 @@ __all__ = ["Client", "ClientOutput"]
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class Client(AudioCommands):
+class Client(FeedbackCommands):
     """One user's phone, with the reference's methods in snake_case.
 
     Args:

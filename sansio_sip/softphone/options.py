@@ -9,6 +9,7 @@ from sansio_sip.connection import ServerUrl
 from sansio_sip.context import Secret
 from sansio_sip.effects import Address
 from sansio_sip.errors import ParseError
+from sansio_sip.http_client import HttpRequest
 from sansio_sip.sip.digest import ALGORITHMS
 from sansio_sip.sip.identity import Reliability
 from sansio_sip.sip.limits import Limits
@@ -211,6 +212,7 @@ class Options:
             enableQualityTracking): `ALL` and enable_tracking: statistics and mediaMetrics; `REMOTEONLY`: statistics;
             `LOCALONLY`: mediaMetrics; `NONE`: neither.
         quality: thresholds of mediaMetrics.
+        feedback_url: http:// or https:// URL that feedback is posted to, as JSON; empty: there is none.
         enable_noise_reduction: whether `start_noise_reduction` may be used (reference: enableNoiseReduction).
         codecs, profiles, display_name, bind, media_addresses, login_timeout, ca_file, tls_verify: as in AccountOptions.
     """
@@ -224,6 +226,7 @@ class Options:
     enable_tracking: bool = True
     enable_quality_tracking: str = "ALL"
     enable_noise_reduction: bool = False
+    feedback_url: str = ""
     quality: QualityOptions = field(default_factory=QualityOptions)
     codecs: tuple[str, ...] = DEFAULT_CODECS
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
@@ -237,6 +240,13 @@ class Options:
     def __post_init__(self) -> None:
         if not self.servers:
             raise ValueError("servers is empty: allowed are one or more wss://, ws:// or udp:// URLs")
+        if self.feedback_url:
+            try:
+                HttpRequest("POST", self.feedback_url)
+            except ValueError:
+                raise ValueError(
+                    f"feedback_url is {self.feedback_url!r}: allowed are http:// and https:// URLs"
+                ) from None
         if self.enable_quality_tracking not in TRACKING:
             raise ValueError(
                 f"enable_quality_tracking is {self.enable_quality_tracking!r}: allowed are {', '.join(TRACKING)}"

@@ -17,7 +17,7 @@ from sansio_sip.server import Server, ServerOptions
 from sansio_sip.server.events import ServerListening
 from sansio_sip.softphone import MediaProfile, Options, events
 
-__all__ = ["DOMAIN", "PATIENCE", "USERS", "bench", "call_between", "token"]
+__all__ = ["DOMAIN", "DRIVERS", "PATIENCE", "USERS", "bench", "call_between", "token"]
 
 FRONTS = {"asyncio": sansio_sip_asyncio.client, "trio": sansio_sip_trio.client}
 DRIVERS = {"asyncio": sansio_sip_asyncio.driver, "trio": sansio_sip_trio.driver}

@@ -18,7 +18,6 @@ MISSING: Mapping[str, str] = {
     "M16": "no ringback is played by the client yet",
     "M17": "no dial tone is played by the client yet",
     "M19": "the live media session is not handed out yet",
-    "M20": "feedback has no HTTP delivery yet",
     "M35": "the libraries are not tried out on request yet",
     "M36": "no list of the browsers that the suite calls is kept yet",
     **{f"A{number:02}": "the client has no device back end yet" for number in range(1, 14)},
@@ -37,7 +36,6 @@ MISSING_ON_LOOPBACK: Mapping[str, str] = {
 # Faults of the reference (section 14 of its facts) without a test that ours has not got them.
 MISSING_FAULTS: Mapping[int, str] = {
     24: "waits for M15",
-    26: "waits for M20",
     35: "permOnClick waits for E15",
 }
 

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from drivers.runtimes import Asyncio, Trio
-from parity.bench import DOMAIN, PATIENCE, USERS, Next, bench, call_between, token
+from parity.bench import DOMAIN, DRIVERS, PATIENCE, USERS, Next, bench, call_between, token
+from softphone.web_server import WebServer
 
 import sansio_sip
 from sansio_sip.auth import TOKEN_ERRORS
+from sansio_sip.effects import Address
 from sansio_sip.softphone import client_events, events
+from sansio_sip_async import FeedbackError
 
 pytestmark = pytest.mark.parametrize("runtime", [Asyncio, Trio], ids=lambda runtime: runtime.name)
 
@@ -335,12 +338,33 @@ def test_E20_E22_M23_M24_volume_and_noise_reduction(runtime: Any) -> None:
             alice.write_audio(tone, 8_000)
             await runtime.sleep(0.7)
             assert 20 <= len(told) <= 80
-            assert max(event.input_volume for event in told) > 0.1
+            assert max(event.input_volume for event in told) > 0.02
             assert alice.stop_noise_reduction() is True
             alice.off("volume", told.append)
             await runtime.sleep(0.1)
             count = len(told)
             await runtime.sleep(0.2)
             assert len(told) == count
+
+    run(runtime, main)
+
+
+def test_M20_feedback(runtime: Any) -> None:
+    async def main() -> None:
+        web = WebServer(Address("127.0.0.1", 0))
+        async with DRIVERS[runtime.name].open_driver(web, print), bench(runtime) as pbx:
+            while web.address is None:
+                await runtime.sleep(0.01)
+            (alice,) = await pbx.users("alice", feedback_url=f"http://{web.address}/feedback")
+            ended = Next(alice, events.CallFailed)
+            assert alice.call("bob")
+            call = (await ended).call
+            with pytest.raises(FeedbackError, match="Atleast one issue"):
+                await alice.submit_call_quality_feedback(call, 2)
+            assert await alice.submit_call_quality_feedback(call, 2, ["ECHO"], None, True) == (
+                "Feedback is sent with console logs"
+            )
+            (body,) = web.bodies
+            assert body["callUUID"] == call
 
     run(runtime, main)

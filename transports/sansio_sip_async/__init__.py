@@ -4,7 +4,7 @@ Nothing here knows which event loop it runs on; `sansio_sip_asyncio.client` and 
 """
 
 from .call import Call, CallError
-from .client import ClientHandle
+from .client import ClientHandle, FeedbackError
 from .phone import Account, LoginError, Phone
 
-__all__ = ["Account", "Call", "CallError", "ClientHandle", "LoginError", "Phone"]
+__all__ = ["Account", "Call", "CallError", "ClientHandle", "FeedbackError", "LoginError", "Phone"]

@@ -1,6 +1,6 @@
 """The reference's client on an event loop: its commands as they are, and ways to hear of its events."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from sansio_sip.softphone.client import Client
 from .logger import log
 from .runtime import AsyncRuntime, Bell, Subscription
 
-__all__ = ["ClientHandle"]
+__all__ = ["ClientHandle", "FeedbackError"]
 
 T = TypeVar("T")
 
@@ -23,6 +23,10 @@ TokenGenerator = Callable[[], str | Awaitable[str]]
 
 # Events that a program may expect at each turn of the audio: they are for `on` and `wait_for`, no queue.
 FREQUENT = (events.AudioReady, client_events.Volume)
+
+
+class FeedbackError(Exception):
+    """Feedback that breaks a rule, or is not wanted; the text is the reference's."""
 
 
 class ClientHandle:
@@ -64,6 +68,42 @@ class ClientHandle:
                 self.driver.flush_soon()
 
         return command
+
+    # Feedback
+
+    async def submit_call_quality_feedback(
+        self,
+        call_uuid: str | None,
+        star_rating: float | str | None,
+        issues: Sequence[str] | None = None,
+        note: str | None = None,
+        send_console_logs: bool = False,
+    ) -> str:
+        """Says what a user thinks of a call, and waits until its server has it.
+
+        Raises FeedbackError where a rule is broken, or the server does not want it. Cancelling it stops only the wait.
+        """
+        waiter: list[Any] = []
+        kinds = (client_events.FeedbackSent, client_events.FeedbackFailed)
+        row = (kinds, waiter)
+        self._waiters.append(row)
+        try:
+            number = self.machine.submit_call_quality_feedback(
+                call_uuid, star_rating, issues, note, send_console_logs, now=self.driver.now()
+            )
+            self.driver.flush()
+
+            def over() -> Any:
+                ends = [each for each in waiter if each.request == number and getattr(each, "retry_in", None) is None]
+                return ends[0] if ends else None
+
+            await self._bell.until(lambda: over() is not None or self._closed)
+        finally:
+            self._waiters.remove(row)
+        end = over()
+        if not isinstance(end, client_events.FeedbackSent):
+            raise FeedbackError(end.reason if end is not None else "the client was closed")
+        return "Feedback is sent with console logs" if send_console_logs else "Feedback is sent"
 
     # Tokens
 
