@@ -60,7 +60,12 @@ def test_M04_M38_E24_access_token(runtime: Any) -> None:
             alice = await pbx.client()
             assert alice.login_with_access_token("nonsense") is False
             await alice.wait_for(events.LoginFailed, timeout=PATIENCE)
-            bad = {10003: {"iss": "X"}, 10005: {"nbf": 2e9, "exp": 2e9 + 100}, 10006: {"exp": 1}, 10008: {"per": {}}}
+            bad: dict[int, dict[str, Any]] = {
+                10003: {"iss": "X"},
+                10005: {"nbf": 2e9, "exp": 2e9 + 100},
+                10006: {"exp": 1},
+                10008: {"per": {}},
+            }
             for code, change in bad.items():
                 assert alice.login_with_access_token(token(**change))
                 failed = await alice.wait_for(events.LoginFailed, timeout=PATIENCE)

@@ -12,9 +12,11 @@ def info_from(client: ClientPhone, body: bytes) -> None:
     machine = client.machine
     call = machine._phone._calls._calls.get(client.get_call_uuid())
     account = machine._phone._accounts[call.account]
+    name = call.sip
+    assert name is not None
 
     def send(*, now: float) -> None:
-        account.user_agent.send_info(call.sip, "text/plain", body, now=now)
+        account.user_agent.send_info(name, "text/plain", body, now=now)
         account.touched(now=now)
         machine._phone._drain_account(account, now)
         machine._drain(now)

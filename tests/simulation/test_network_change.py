@@ -37,7 +37,9 @@ def test_both_are_heard_again_within_five_seconds(moves: int, profile: MediaProf
         assert abs(pitch(phone.everything_heard()) - 440.0) < 5
         assert not phone.ends()
     assert phones[moves].is_logged_in
-    assert phones[moves].machine.local_address(phones[moves].account).host == "10.0.1.77"
+    local = phones[moves].machine.local_address(phones[moves].account)
+    assert local is not None
+    assert local.host == "10.0.1.77"
     phones[1 - moves].hang_up()
     assert network.wait(lambda: not any(phone.calls for phone in phones), 5.0)
     network.close()
