@@ -15,7 +15,7 @@ Play-out runs on the reader's clock: one frame is due each frame time, whatever 
 that is due. At each due time:
 
     packet at the cursor     play it. Where the delay is a whole frame above the target, the next packet is handed out
-                             with it, to be folded into the same time (at most one in ten, and only once the spread
+                             with it, to be folded into the same time (at most one in five, and only once the spread
                              was measured): delay shrinks, no click.
     missing, later ones here lost or late: make a frame up. The cursor moves on, unless the delay is a whole frame below
                              the target: then it stays, and the delay grows by a frame.
@@ -50,7 +50,7 @@ __all__ = ["Frame", "JitterBuffer"]
 START_DELAY = 0.060
 MIN_DELAY = 0.020
 MAX_DELAY = 0.400  # ITU-T G.114: beyond 400 ms one way, a conversation is not acceptable
-EXCESS_DELAY = 0.200  # cut at once: folding one frame in ten would take two seconds for it
+EXCESS_DELAY = 0.200  # cut at once: folding one frame in five would take a second for it
 WINDOW = 10.0
 
 QUANTILE = 0.98
@@ -67,7 +67,7 @@ MAX_HISTORY = 1000
 
 # Frames.
 MAX_MADE_UP = 10  # what a decoder makes up has faded to nothing by then
-FOLD_EVERY = 10
+FOLD_EVERY = 5  # three frames go in a quarter of a second: a word is quicker, and the next ones are whole
 MAX_BEHIND = 3  # a reader that is later than this has slept
 
 # Packets in a row that came late: they are not stragglers, the path has become longer.

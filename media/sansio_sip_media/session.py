@@ -507,19 +507,20 @@ class MediaSession:
             return
         self._received_octets += packet.size
         if rtp.ssrc == self.audio.ssrc:
-            self._on_collision(now)
+            self._on_collision(rtp, now)
         self.audio.receive(rtp, now=now)
         self._report_digits(now)
 
-    def _on_collision(self, now: float) -> None:
+    def _on_collision(self, packet: RtpPacket, now: float) -> None:
         """The peer sends with our SSRC. RFC 3550 section 8.2: we say BYE for it and choose another one.
 
-        If the peer follows us to that one too, it sends back what we send. The RFC has such packets ignored, for the
-        sake of conferences; in a call of two they are the answer of an echo test, and are heard.
+        But not where it sends back what we send, nor where it follows us to the other one. The RFC has such packets
+        ignored, for the sake of conferences; in a call of two they are the answer of an echo test, and are heard.
         """
         assert self._transport is not None
         path = self._transport.path
-        if path is None or path.remote in self._conflicting or len(self._conflicting) >= MAX_CONFLICTING:
+        looped = self.audio.sender.has_sent(packet)
+        if looped or path is None or path.remote in self._conflicting or len(self._conflicting) >= MAX_CONFLICTING:
             self._rejected["our own, sent back"] += 1
             return
         self._conflicting.add(path.remote)

@@ -11,6 +11,7 @@ from sansio_sip.softphone.media_plane import LocalDescription, MediaProfile
 from sansio_sip_media.demux import Kind, classify
 from sansio_sip_media.rtcp.packets import Bye, parse_compound
 from sansio_sip_media.rtp.packet import RtpPacket
+from sansio_sip_media.rtp.sender import RtpSender
 
 
 def without_mux(data: bytes) -> bytes:
@@ -118,7 +119,7 @@ def test_a_peer_with_our_ssrc_makes_us_say_goodbye_and_take_another() -> None:
     assert wire.ends[1].engine.statistics(S).packets_received == pytest.approx(received + 50, abs=2)
 
 
-def test_an_echo_changes_our_source_once_and_is_heard() -> None:
+def test_an_echo_is_no_collision_and_is_heard() -> None:
     """SIPp's `-rtp_echo` sends back what it gets."""
     wire = Wire(options(MediaProfile.RTP, "pcmu"), options(MediaProfile.RTP, "pcmu"))
     wire.negotiate()
@@ -140,8 +141,26 @@ def test_an_echo_changes_our_source_once_and_is_heard() -> None:
         for data in echoes:
             wire.do(a, a.engine.receive_datagram, flow, data, peer)
         echoes.clear()
-    assert len(sources) == 2
+    assert len(sources) == 1
     statistics = a.engine.statistics(S)
     assert statistics.packets_received > 90
     assert dict(statistics.rejected)["our own, sent back"] > 80
     assert replace(statistics, rejected=()).packets_lost == 0
+
+
+@pytest.mark.parametrize(
+    ("sequence", "timestamp", "ours"),
+    [
+        pytest.param(65_535, 2**32 - 160, True, id="the-last"),
+        pytest.param(65_100, 2**32 - 70_000, True, id="before-the-wrap"),
+        pytest.param(2, 320, False, id="not-sent-yet"),
+        pytest.param(40_000, 2**32 - 160, False, id="another-sequence"),
+        pytest.param(65_535, 2**31, False, id="another-time"),
+    ],
+)
+def test_our_own_packets_are_told_by_both_their_numbers(sequence: int, timestamp: int, ours: bool) -> None:
+    sender = RtpSender(7, 65_534, 2**32 - 320)
+    for _ in range(3):
+        sender.packet(0, b"", samples=160)
+    assert sender.has_sent(RtpPacket(0, sequence, timestamp, 7, b"")) is ours
+    assert not sender.has_sent(RtpPacket(0, sequence, timestamp, 8, b""))

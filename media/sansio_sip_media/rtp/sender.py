@@ -1,9 +1,13 @@
 """The sending side of one RTP source: numbers packets and keeps the media clock (RFC 3550 section 5.1)."""
 
 from .packet import RtpPacket
-from .sequence import add_sequence, add_timestamp
+from .sequence import add_sequence, add_timestamp, sequence_distance, timestamp_distance
 
 __all__ = ["RtpSender"]
+
+# Packets, 10 s of them at 20 ms: no way there and back is longer. And the units of the longest one, 60 ms of Opus.
+RECENT = 512
+LONGEST = 2_880
 
 
 class RtpSender:
@@ -51,6 +55,17 @@ class RtpSender:
         self.packets += 1
         self.octets += len(payload)
         return packet
+
+    def has_sent(self, packet: RtpPacket) -> bool:
+        """Whether a packet with our SSRC is one of our own that has come back: both its numbers were ours of late.
+
+        Those of another source that drew the same SSRC lie anywhere: one in 300,000 would be taken for ours.
+        """
+        return (
+            packet.ssrc == self.ssrc
+            and 0 < sequence_distance(self._sequence, packet.sequence) <= RECENT
+            and 0 < timestamp_distance(self._timestamp, packet.timestamp) <= RECENT * LONGEST
+        )
 
     def skip(self, units: int) -> None:
         """Lets the media clock go on without a packet: a silence that is not sent, or a late tick."""
