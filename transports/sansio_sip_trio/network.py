@@ -191,8 +191,9 @@ class SocketNetwork:
     async def _carry(self, flow: FlowId, stream: Stream) -> None:
         """Both directions of an open stream, until either ends."""
         outgoing = self._streams[flow]
-        self._nursery.start_soon(self._write_stream, flow, stream, outgoing)
-        await self._read_stream(flow, stream)
+        # The writer ends last: an accepted stream is closed by trio once this returns, whatever waits to be sent.
+        self._nursery.start_soon(self._read_stream, flow, stream)
+        await self._write_stream(flow, stream, outgoing)
 
     async def _read_stream(self, flow: FlowId, stream: Stream) -> None:
         machine = self._driver.machine
