@@ -29,6 +29,7 @@ from sansio_sip.softphone.media_plane import (
 from sansio_sip.timers import Deadlines
 
 from .audio_stream import FRAME
+from .capabilities import webrtc_fault
 from .codecs.opus_parameters import HIGHEST_BITRATE, LOWEST_BITRATE
 from .crypto import CryptoProvider
 from .session import MediaSession
@@ -106,6 +107,9 @@ class MediaEngine:
         del self._sessions[session]
         self._deadlines.remove(session)
         self._announced.discard(session)
+
+    def webrtc_fault(self) -> str:
+        return self._context.oracle.consult("webrtc_fault", lambda: webrtc_fault(self._context, self._crypto))
 
     def set_muted(self, session: SessionId, muted: bool, *, now: float) -> None:
         self._session(session).audio.muted = muted

@@ -10,15 +10,20 @@ As a root machine it is driven like a softphone; the events are the softphone's,
 """
 
 import re
+from typing import Any
 
 import sansio_sip
 from sansio_sip.trace import recorded
 
 from .client_core import ClientOutput
+from .client_events import WebrtcNotSupported
 from .client_feedback import FeedbackCommands
-from .log_book import ALL, INFO, LEVELS
+from .log_book import ALL, ERROR, INFO, LEVELS
+from .peer_connection import PeerConnection
 
 __all__ = ["Client", "ClientOutput"]
+
+BROWSERS = "Chromium"
 
 # What may name a client: it becomes the name of a logger, and stands in each line.
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -31,6 +36,27 @@ class Client(FeedbackCommands):
         media: the engine, as for `Softphone`.
         options: the server and what is asked of it.
     """
+
+    # What works here
+
+    @recorded
+    def webrtc(self, *, now: float) -> bool:
+        """Whether DTLS, SRTP and Opus work here, each tried (reference: webRTC). False gives WebrtcNotSupported."""
+        fault = self._media.webrtc_fault()
+        if fault:
+            self._outbox.put(WebrtcNotSupported(fault))
+            self._log(ERROR, f"onWebrtcNotSupported: {fault}", now)
+        return not fault
+
+    def supported_browsers(self) -> str:
+        """The browsers that this package's own tests call (reference: supportedBrowsers)."""
+        return BROWSERS
+
+    def get_peer_connection(self) -> dict[str, Any]:
+        """The media of the active call (reference: getPeerConnection): `status`, and `pc`, which tells its state."""
+        if self._active is None:
+            return {"status": "called in wrong state", "pc": None}
+        return {"status": "success", "pc": PeerConnection(self._phone, self._active)}
 
     # Variables and settings
 

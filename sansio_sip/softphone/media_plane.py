@@ -288,6 +288,9 @@ class MediaPlane(Protocol):
     def set_bitrate(self, session: SessionId, bitrate: int, *, now: float) -> None:
         """Bits a second to send with Opus from the next packet on, 6000 to 510000; other codecs have one rate."""
 
+    def webrtc_fault(self) -> str:
+        """What of DTLS, SRTP and Opus does not work here, for people; empty where all does. It is tried, each time."""
+
     def set_noise_reduction(self, session: SessionId, on: bool, *, now: float) -> None:
         """On: noise is taken out of what is written before it is sent, from the next frame on, 20 ms later."""
 

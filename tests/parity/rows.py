@@ -17,12 +17,8 @@ MISSING: Mapping[str, str] = {
     "M15": "no ringtone device is driven by the client yet",
     "M16": "no ringback is played by the client yet",
     "M17": "no dial tone is played by the client yet",
-    "M19": "the live media session is not handed out yet",
-    "M35": "the libraries are not tried out on request yet",
-    "M36": "no list of the browsers that the suite calls is kept yet",
     **{f"A{number:02}": "the client has no device back end yet" for number in range(1, 14)},
     "E15": "as A01",
-    "E16": "as M35",
     "E18": "as A01",
     "Q7": "as A01",
 }

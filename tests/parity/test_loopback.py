@@ -373,3 +373,25 @@ def test_M20_feedback(runtime: Any) -> None:
             assert body["callUUID"] == call
 
     run(runtime, main)
+
+
+def test_M19_M35_M36_E16_what_works_here(runtime: Any) -> None:
+    async def main() -> None:
+        async with bench(runtime) as pbx:
+            alice, bob = await pbx.users("alice", "bob")
+            assert alice.webrtc() is True
+            assert "Chromium" in alice.supported_browsers()
+            assert alice.get_peer_connection()["pc"] is None
+            await call_between(alice, bob)
+            await runtime.sleep(0.2)
+            pc = alice.get_peer_connection()["pc"]
+            assert pc.connection_state == "connected"
+            alice.machine._media._crypto = None
+            told = Next(alice, client_events.WebrtcNotSupported)
+            assert alice.webrtc() is False
+            await told
+            assert bob.hangup()
+            await alice.wait_for(events.CallTerminated, timeout=PATIENCE)
+            assert pc.connection_state == "closed"
+
+    run(runtime, main)

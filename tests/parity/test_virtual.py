@@ -4,7 +4,8 @@ import pytest
 from softphone.phones import DOMAIN, PBX, USERS, ClientPhone, Scene
 
 from sansio_sip.context import Secret
-from sansio_sip.softphone import events
+from sansio_sip.softphone import client_events, events
+from sansio_sip_media.openssl_crypto import OpenSslCrypto
 
 
 def info_from(client: ClientPhone, body: bytes) -> None:
@@ -136,3 +137,34 @@ def test_C02_C03_C04_C07_C08_C09_C11_fault9_call_info(
     assert (info["state"], info["Protocol"], info["Code"], info["Originator"]) == (state, protocol, code, originator)
     assert isinstance(info["Code"], int)
     assert info["stirShakenState"] == "Not_applicable"
+
+
+def test_M19_the_media_of_a_call_can_be_looked_at() -> None:
+    scene = Scene()
+    alice, bob = scene.users("alice", "bob")
+    assert alice.get_peer_connection() == {"status": "called in wrong state", "pc": None}
+    assert alice.call("bob")
+    scene.wait(1.0)
+    found = alice.get_peer_connection()
+    pc = found["pc"]
+    assert (found["status"], pc.connection_state) == ("success", "connecting")
+    assert bob.answer()
+    scene.wait(2.0)
+    assert (pc.connection_state, pc.protection) == ("connected", "none")
+    assert pc.selected_pair[0].host == "10.0.0.1"
+    assert pc.selected_pair[1].host == "10.0.0.2"
+    assert pc.statistics.packets_received > 50
+    assert alice.hangup()
+    scene.wait(1.0)
+    assert (pc.connection_state, pc.statistics) == ("closed", None)
+
+
+def test_M35_M36_E16_what_works_here() -> None:
+    scene = Scene()
+    alice = scene.client("alice")
+    assert alice.supported_browsers() == "Chromium"
+    assert alice.webrtc() is False
+    (told,) = alice.events(client_events.WebrtcNotSupported)
+    assert told.reason == "there is no cryptography"
+    alice.machine._media._crypto = OpenSslCrypto()
+    assert alice.webrtc() is True
