@@ -214,7 +214,8 @@ class Options:
         quality: thresholds of mediaMetrics.
         feedback_url: http:// or https:// URL that feedback is posted to, as JSON; empty: there is none.
         enable_noise_reduction: whether `start_noise_reduction` may be used (reference: enableNoiseReduction).
-        codecs, profiles, display_name, bind, media_addresses, login_timeout, ca_file, tls_verify: as in AccountOptions.
+        codecs, profiles, display_name, bind, media_addresses, stun_servers, turn_servers, relay_only, login_timeout,
+            ca_file, tls_verify: as in AccountOptions.
     """
 
     domain: str
@@ -227,6 +228,9 @@ class Options:
     enable_quality_tracking: str = "ALL"
     enable_noise_reduction: bool = False
     feedback_url: str = ""
+    stun_servers: tuple[str, ...] = ()
+    turn_servers: tuple[TurnAccount, ...] = ()
+    relay_only: bool = False
     quality: QualityOptions = field(default_factory=QualityOptions)
     codecs: tuple[str, ...] = DEFAULT_CODECS
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
@@ -279,6 +283,9 @@ class Options:
             profiles=self.profiles,
             codecs=self.codecs,
             media_addresses=self.media_addresses,
+            stun_servers=self.stun_servers,
+            turn_servers=self.turn_servers,
+            relay_only=self.relay_only,
             allow_multiple_incoming=self.allow_multiple_incoming_calls,
             login_timeout=self.login_timeout,
             ca_file=self.ca_file,
