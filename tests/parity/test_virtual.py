@@ -5,6 +5,7 @@ from softphone.phones import DOMAIN, PBX, USERS, ClientPhone, Scene
 
 from sansio_sip.context import Secret
 from sansio_sip.softphone import client_events, events
+from sansio_sip_media.engine import MediaEngine
 from sansio_sip_media.openssl_crypto import OpenSslCrypto
 
 
@@ -166,5 +167,7 @@ def test_M35_M36_E16_what_works_here() -> None:
     assert alice.webrtc() is False
     (told,) = alice.events(client_events.WebrtcNotSupported)
     assert told.reason == "there is no cryptography"
-    alice.machine._media._crypto = OpenSslCrypto()
+    media = alice.machine._media
+    assert isinstance(media, MediaEngine)
+    media._crypto = OpenSslCrypto()
     assert alice.webrtc() is True
