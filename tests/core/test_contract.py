@@ -371,7 +371,11 @@ def test_no_octets_raise_and_outputs_do_not_depend_on_when_they_are_taken(name: 
     assert everything(undrained) == said
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if hasattr(fresh(name)[0], "interfaces_changed")])
+# The machines that a driver runs: only they are told of flows that are none of theirs.
+ROOTS = [name for name in NAMES if name.split("-")[0] in ("Softphone", "Server")]
+
+
+@pytest.mark.parametrize("name", ROOTS)
 @given(data=damaged())
 @settings(max_examples=10, deadline=None)
 def test_a_flow_that_nobody_opened_is_ignored(name: str, data: bytes) -> None:
