@@ -66,6 +66,8 @@ MAX_TURN, MIN_TURN = 6.0, 1.0  # seconds for one server: three SYNs (0, 1, 3 s) 
 
 # RFC 5626 section 4.5, with times for a person who waits rather than for a registrar that was restarted.
 BASE_PAUSE, MAX_PAUSE = 2.0, 30.0
+# Where a call waits, it should go on within 5 s of the server's return: one turn, one pause, REGISTER and re-INVITE.
+HURRIED_TURN, HURRIED_PAUSE = 2.5, 1.5
 STABLE = 30.0  # seconds that a flow must have lasted for its loss to count as the first
 
 KEEPALIVE = (24.0, 29.0)  # seconds between pings (RFC 5626 section 4.4.2)
@@ -117,6 +119,7 @@ class SignallingConnection:
         self._servers = servers
         self._bind = bind
         self._base_pause, self._max_pause = pause
+        self.hurried = False  # whether turns and pauses stay short
         self._ca_file = ca_file
         self._tls_verify = tls_verify
         self._outbox: Outbox[ConnectionOutput] = Outbox()
@@ -365,7 +368,8 @@ class SignallingConnection:
 
     def _arm_turn(self, now: float) -> None:
         share = ROUND_TIMEOUT / max(len(self._servers), 1)
-        self._timers.arm(Timer.TURN, now + max(MIN_TURN, min(MAX_TURN, share)))
+        longest = HURRIED_TURN if self.hurried else MAX_TURN
+        self._timers.arm(Timer.TURN, now + max(MIN_TURN, min(longest, share)))
 
     def _drain_locator(self, now: float) -> None:
         assert self._locator is not None
@@ -453,7 +457,8 @@ class SignallingConnection:
     def _pause(self, now: float) -> float:
         """Waits for the next round; returns the seconds."""
         # RFC 5626 section 4.5: a uniform random time between 50 and 100 % of an upper bound that doubles.
-        upper = min(self._max_pause, self._base_pause * 2.0 ** min(self._rounds, 10))
+        longest = min(self._max_pause, HURRIED_PAUSE) if self.hurried else self._max_pause
+        upper = min(longest, self._base_pause * 2.0 ** min(self._rounds, 10))
         delay = upper * (0.5 + 0.5 * self._context.entropy.fraction("reconnect"))
         self._rounds += 1
         self._failed = 0

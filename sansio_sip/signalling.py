@@ -129,6 +129,10 @@ class Signalling:
         self._connection.move(server, reason, now=now)
         self._drain(now)
 
+    def hurry(self, on: bool) -> None:
+        """Whether tries to open the flow follow each other closely."""
+        self._connection.hurried = on
+
     def send(self, data: bytes, hop: Hop, *, now: float) -> None:
         """Sends one message. One whose stream has gone is dropped: its sender was told, or will hear of it in time."""
         if hop.flow is not None and self._side.owns(hop.flow):

@@ -268,6 +268,10 @@ class Account:
         """Whether the flow is being opened; a pause between two rounds of tries is none of it."""
         return self._signalling.is_connecting
 
+    def hurry(self, on: bool) -> None:
+        """A call waits for the flow: tries to open it follow each other closely."""
+        self._signalling.hurry(on)
+
     @property
     def is_reachable(self) -> bool:
         """Whether requests can go out and come in: a flow, and a binding on it where the account is logged in."""

@@ -330,6 +330,10 @@ class CallControl:
         self._relocation.interfaces_changed(addresses, now=now)
         self._drain_media(now)
 
+    def account_lost(self, account: AccountId, *, now: float) -> None:
+        """Signalling of an account has no way any more."""
+        self._relocation.account_lost(account, now=now)
+
     def account_back(self, account: AccountId, *, now: float) -> None:
         """Signalling of an account has a way again."""
         self._relocation.account_back(account, now=now)

@@ -1,4 +1,4 @@
-"""Calls whose address is gone: another network, a cable pulled, a VPN that went down.
+"""Calls whose way is gone: another network, a cable pulled, a server that was started anew.
 
 Theory of operation
 -------------------
@@ -6,6 +6,10 @@ Theory of operation
         -> signalling has a way (a flow from an address that is there, and a binding on it where the account has one)
         -> media takes the new address (ICE restart) -> re-INVITE -> MediaConnected: done
         -> not within `PATIENCE`: the call is given up
+
+    account_lost -> the signalling flow of an answered call is gone; its media may flow on
+        -> signalling has a way again -> ICE restart -> re-INVITE, by which the far end learns where we are now
+        -> not within `SIGNALLING_PATIENCE`: the call is given up
 
 Signalling comes first: a re-INVITE on a flow that is gone would be lost, and the far end could not call us back.
 """
@@ -19,13 +23,17 @@ from .account import Account
 from .call import Call
 from .call_info import AccountId, CallState, CallUuid
 from .call_table import CallTable
-from .media_plane import MediaPlane, SessionId
+from .media_plane import MediaPlane, MediaProfile, SessionId
 from .renegotiation import Renegotiation
 
-__all__ = ["PATIENCE", "Relocation", "media_addresses"]
+__all__ = ["PATIENCE", "SIGNALLING_PATIENCE", "Relocation", "media_addresses"]
 
 PATIENCE = 30.0
 """Seconds that a call may be without a way: as long as consent lasts (RFC 7675 section 5.1)."""
+
+SIGNALLING_PATIENCE = 64.0
+"""Seconds that an answered call may be without signalling. What the far end says meanwhile is lost, its hang-up too:
+each request of hers is given up after 32 s (RFC 3261, timers B and F), and this is time for two."""
 
 
 def media_addresses(account: Account, present: tuple[str, ...]) -> tuple[str, ...]:
@@ -59,6 +67,7 @@ class Relocation:
         self._account_of = account_of
         self._bound: dict[SessionId, tuple[str, ...]] = {}
         self._deadlines: dict[CallUuid, float] = {}
+        self._unheard: dict[CallUuid, float] = {}  # calls without signalling, and how long they may be
         self.present: tuple[str, ...] = ()
         """The addresses that this host has."""
 
@@ -70,6 +79,8 @@ class Relocation:
         if call.session is not None:
             self._bound.pop(call.session, None)
         self._deadlines.pop(call.uuid, None)
+        if self._unheard.pop(call.uuid, None) is not None and not self._is_unheard(call.account):
+            self._account_of(call).hurry(False)
 
     def connected(self, call: Call) -> None:
         """Media flows again."""
@@ -85,21 +96,41 @@ class Relocation:
                 self._deadlines[call.uuid] = now + PATIENCE
             self._proceed(call, now)
 
+    def account_lost(self, account: AccountId, *, now: float) -> None:
+        """Signalling of the account has no way."""
+        for call in self._table:
+            if call.account == account and call.state is CallState.ANSWERED:
+                self._unheard.setdefault(call.uuid, now + SIGNALLING_PATIENCE)
+                self._account_of(call).hurry(True)
+
     def account_back(self, account: AccountId, *, now: float) -> None:
         """Signalling of the account has a way again."""
         for call in self._table:
-            if call.account == account:
+            if call.account != account:
+                continue
+            unheard = self._unheard.pop(call.uuid, None) is not None
+            if unheard:
+                self._account_of(call).hurry(False)
+            if call.session is not None and self._is_adrift(call.session):
                 self._proceed(call, now)
+            elif unheard:
+                self._restart(call, now)
 
     def overdue(self, *, now: float) -> list[Call]:
         """Calls to give up."""
-        due = [uuid for uuid, deadline in self._deadlines.items() if deadline <= now]
-        for uuid in due:
-            del self._deadlines[uuid]
-        return [self._table.get(uuid) for uuid in due if uuid in self._table]
+        found: dict[CallUuid, None] = {}
+        for deadlines in (self._deadlines, self._unheard):
+            due = [uuid for uuid, deadline in deadlines.items() if deadline <= now]
+            for uuid in due:
+                del deadlines[uuid]
+            found |= dict.fromkeys(due)
+        return [self._table.get(uuid) for uuid in found if uuid in self._table]
 
     def next_timeout(self) -> float | None:
-        return min(self._deadlines.values(), default=None)
+        return min((*self._deadlines.values(), *self._unheard.values()), default=None)
+
+    def _is_unheard(self, account: AccountId) -> bool:
+        return any(call.account == account and call.uuid in self._unheard for call in self._table)
 
     def _is_adrift(self, session: SessionId) -> bool:
         """Whether an address that it is bound to is none of ours."""
@@ -119,3 +150,14 @@ class Relocation:
         self._bound[call.session] = bind
         if call.state is CallState.ANSWERED:
             self._renegotiation.renew(call, now=now)
+
+    def _restart(self, call: Call, now: float) -> None:
+        """Tells the far end where we are now. ICE has new sockets besides: the way of media may have died as well."""
+        bind = self._bound.get(call.session, ()) if call.session is not None else ()
+        # Plain RTP knows no restart: a far end that holds on to our first port would lose us.
+        if call.session is not None and bind and MediaProfile.WEBRTC in self._account_of(call).options.profiles:
+            try:
+                self._media.rebind(call.session, bind, now=now)
+            except LocalProtocolError:
+                return  # media has failed, and says so itself
+        self._renegotiation.renew(call, now=now)

@@ -587,6 +587,9 @@ class Softphone:
                 case Up() | Down() | LoggedIn() | LoginRefused() | LoggedOut() | OutsideSaid() | Traced():
                     for event in account_news.events_of(account, output):
                         self._outbox.put(event)
+                    if isinstance(output, Down) and output.was_up:
+                        self._calls.account_lost(account.id, now=now)
+                        self._drain_calls(now)
                 case _:
                     raise AssertionError(output)
         self._deadlines.update(account.id, account.next_timeout())

@@ -21,6 +21,7 @@ from sansio_sip.softphone import (
 )
 from sansio_sip.softphone.events import LogLine
 from sansio_sip_media.engine import MediaEngine
+from sansio_sip_media.seeded_crypto import SeededCrypto
 
 __all__ = ["DOMAIN", "PBX", "USERS", "ClientPhone", "Phone", "Scene"]
 
@@ -115,7 +116,8 @@ class ClientPhone(Host):
     def __init__(self, scene: "Scene", name: str, address: str, options: Options) -> None:
         super().__init__(scene, name)
         made = context(scene.seed + len(scene.world.hosts))
-        self.machine = Client(made, MediaEngine(made, None), options)
+        crypto = SeededCrypto(f"{scene.seed}/{name}") if scene.crypto else None
+        self.machine = Client(made, MediaEngine(made, crypto), options)
         scene.world.add(name, self.machine, address)
 
     def __getattr__(self, name: str) -> Any:
@@ -126,10 +128,11 @@ class ClientPhone(Host):
 
 
 class Scene:
-    """A world with a server at `PBX` that listens on UDP, TCP and WebSocket."""
+    """A world with a server at `PBX` that listens on UDP, TCP and WebSocket; with `crypto` clients can do WebRTC."""
 
-    def __init__(self, seed: int = 1, *, link: Link | None = None, server: bool = True) -> None:
+    def __init__(self, seed: int = 1, *, link: Link | None = None, server: bool = True, crypto: bool = False) -> None:
         self.seed = seed
+        self.crypto = crypto
         self.world = TappedWorld(seed, link=link, names={"pbx.example.com": (PBX,)})
         self.passwords = dict(USERS)
         self.server = Server(
@@ -168,8 +171,8 @@ class Scene:
             domain=DOMAIN,
             servers=(server,),
             bind=Address("0.0.0.0", 5060),
-            profiles=(MediaProfile.RTP,),
-            codecs=("pcmu",),
+            profiles=options.pop("profiles", (MediaProfile.RTP,)),
+            codecs=options.pop("codecs", ("pcmu",)),
             **options,
         )
         return ClientPhone(self, f"{user}{self._hosts}", f"10.0.0.{self._hosts}", made)

@@ -1,17 +1,80 @@
 """A connection that breaks in the middle of a call, and servers that fail."""
 
-from softphone.phones import PBX, USERS, Scene
+import re
 
-from sansio_sip.softphone import events
+import numpy as np
+import pytest
+from softphone.phones import PBX, USERS, ClientPhone, Scene
+
+from sansio_sip.softphone import MediaProfile, events
+from sansio_sip.softphone.relocation import SIGNALLING_PATIENCE
+
+
+def in_a_call(scene: Scene, profile: MediaProfile = MediaProfile.RTP) -> tuple[ClientPhone, ClientPhone]:
+    alice, bob = scene.users("alice", "bob", server=f"ws://{PBX}:8080", profiles=(profile,), debug="ALL")
+    assert alice.call("bob")
+    scene.wait(1.0)
+    assert bob.answer()
+    scene.wait(2.0)
+    return alice, bob
+
+
+def said(client: ClientPhone) -> list[str]:
+    """The SIP messages that it has sent."""
+    return [text.partition("\n")[2] for text in client.logged() if " sent to " in text.partition("\n")[0]]
+
+
+def hears(scene: Scene, speaker: ClientPhone, listener: ClientPhone) -> bool:
+    listener.read_audio(8_000)
+    speaker.write_audio((8000 * np.sin(2 * np.pi * 440 * np.arange(8_000) / 8_000)).astype(np.int16), 8_000)
+    scene.wait(1.0)
+    return float(np.abs(listener.read_audio(8_000).astype(np.float64)).mean()) > 1_000
+
+
+@pytest.mark.parametrize("profile", [MediaProfile.WEBRTC, MediaProfile.RTP])
+@pytest.mark.parametrize("outage", [0.0, 3.0, 25.0])
+def test_a_call_whose_websocket_was_lost_goes_on_within_five_seconds(profile: MediaProfile, outage: float) -> None:
+    """Reconnect, REGISTER, re-INVITE, in that order, with an ICE restart where there is ICE."""
+    scene = Scene(crypto=True)
+    alice, bob = in_a_call(scene, profile)
+    before = re.findall(r"a=ice-ufrag:(\S+)", "\n".join(said(alice)))
+    scene.world.cut(alice.name, "pbx")
+    scene.world.break_streams(alice.name)
+    scene.wait(outage)
+    scene.world.cut(alice.name, "pbx", cut=False)
+    start = len(said(alice))
+    scene.wait(5.0)
+    messages = said(alice)[start:]
+    requests = [message.partition(" ")[0] for message in messages if not message.startswith("SIP/2.0 ")]
+    assert requests.index("REGISTER") < requests.index("INVITE")
+    assert requests[-1] == "ACK"
+    offer = next(message for message in messages if message.startswith("INVITE "))
+    after = re.findall(r"a=ice-ufrag:(\S+)", offer)
+    assert bool(after) == (profile is MediaProfile.WEBRTC)
+    assert not set(after) & set(before)
+    assert hears(scene, alice, bob)
+    assert hears(scene, bob, alice)
+    # The far end knows the new way to us: its BYE arrives.
+    assert bob.hangup()
+    scene.wait(1.0)
+    assert alice.names()[-1] == "onCallTerminated"
+
+
+def test_a_call_whose_signalling_does_not_come_back_is_given_up() -> None:
+    scene = Scene()
+    alice, bob = in_a_call(scene)
+    scene.world.cut(alice.name, "pbx")
+    scene.world.break_streams(alice.name)
+    scene.wait(SIGNALLING_PATIENCE - 2.0)
+    assert hears(scene, bob, alice)
+    scene.wait(4.0)
+    (ended,) = alice.events(events.CallTerminated)
+    assert ended.hangup_info.reason == "Connection Error"
 
 
 def test_a_lost_websocket_in_a_call_comes_back_registers_and_keeps_the_call() -> None:
     scene = Scene()
-    alice, bob = scene.users("alice", "bob", server=f"ws://{PBX}:8080")
-    assert alice.call("bob")
-    scene.wait(1.0)
-    assert bob.answer()
-    scene.wait(1.0)
+    alice, bob = in_a_call(scene)
     scene.world.break_streams(alice.name)
     scene.wait(10.0)
     assert alice.is_registered()
