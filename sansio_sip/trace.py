@@ -161,7 +161,7 @@ class MachineTrace:
     ) -> T:
         result = compute()
         codec = self._writer.codec
-        row = {"m": self._name, "q": name, "in": _digest(codec.encode(inputs)), "r": codec.encode(result, disclosure)}
+        row = {"m": self._name, "q": name, "in": _digest(codec.encode(inputs)), "r": codec.encode_answer(result, disclosure)}
         self._writer.row(row)
         return result
 

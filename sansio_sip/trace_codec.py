@@ -70,6 +70,12 @@ class TraceCodec:
     def decode_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self.decode(value) for name, value in fields.items()}
 
+    def encode_answer(self, value: object, disclosure: Disclosure) -> Any:
+        """What an oracle has said. Whether it is private, it says itself: a hash may begin like RTP, and is none."""
+        if type(value) is bytes and disclosure is Disclosure.PLAIN:
+            return {"b": _text(redact(value))}
+        return self.encode(value, disclosure)
+
     def encode(self, value: object, disclosure: Disclosure = Disclosure.PLAIN) -> Any:
         """A JSON value. Raises TypeError for what no machine should take or give."""
         match value:

@@ -87,7 +87,12 @@ def account_options(command: F) -> F:
             ),
             click.option("--bind", metavar="HOST", help="Local address for media; default: that of signalling."),
             click.option("--stun", metavar="URL", multiple=True, help="stun:host:port; may be given more than once."),
-            click.option("--turn", metavar="URL", help="turn:host:port: a relay for where nothing else helps."),
+            click.option(
+                "--turn",
+                metavar="URL",
+                help="turn:host:port, turn:host:port?transport=tcp or turns:host:port (TLS):"
+                " a relay for where nothing else helps.",
+            ),
             click.option("--turn-user", metavar="NAME", default="", help="For --turn."),
             click.option(
                 "--turn-password",

@@ -13,7 +13,7 @@ it comes later than that the grid starts anew: a burst would help nobody.
 from collections.abc import Iterator
 
 from sansio_sip.context import Context
-from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, Record, Resolve
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, OpenStream, Record, Resolve, TlsPeer
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.machine import Outbox
 from sansio_sip.sdp.model import SessionDescription
@@ -161,9 +161,9 @@ class MediaEngine:
 
     # Inputs
 
-    def flow_opened(self, flow: FlowId, local: Address, *, now: float) -> None:
+    def flow_opened(self, flow: FlowId, local: Address, peer: TlsPeer | None = None, *, now: float) -> None:
         if (row := self._flows.get(flow)) is not None:
-            row.flow_opened(flow, local, now=now)
+            row.flow_opened(flow, local, peer, now=now)
             self._drain(row, now)
 
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
@@ -181,6 +181,11 @@ class MediaEngine:
         if row is not None and row.id in self._sessions:
             row.resolved(asked, records, now=now)
             self._drain(row, now)
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
+        if (row := self._flows.get(flow)) is not None:
+            row.receive_stream(flow, data, now=now)
+            self._drain(row, now)
+
 
     def handle_timeout(self, *, now: float) -> None:
         for session in self._deadlines.due(now):
@@ -226,7 +231,7 @@ class MediaEngine:
 
     def _drain(self, row: MediaSession, now: float) -> None:
         for output in row.outputs():
-            if isinstance(output, OpenDatagram):
+            if isinstance(output, (OpenDatagram, OpenStream)):
                 self._flows[output.flow] = row
             elif isinstance(output, CloseFlow):
                 self._flows.pop(output.flow, None)

@@ -21,7 +21,18 @@ from enum import Enum
 from typing import TypeAlias, assert_never
 
 from sansio_sip.context import Context, Private
-from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, Record, Resolve, SendDatagram
+from sansio_sip.effects import (
+    Address,
+    CloseFlow,
+    FlowId,
+    OpenDatagram,
+    OpenStream,
+    Record,
+    Resolve,
+    SendDatagram,
+    SendStream,
+    TlsPeer,
+)
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.sdp.model import SessionDescription
@@ -65,6 +76,8 @@ OWN_RTCP = (PlainTransport, SdesTransport)
 SessionOutput: TypeAlias = (
     OpenDatagram
     | SendDatagram
+    | OpenStream
+    | SendStream
     | CloseFlow
     | Resolve
     | LocalDescription
@@ -227,7 +240,10 @@ class MediaSession:
 
     # Inputs
 
-    def flow_opened(self, flow: FlowId, local: Address, *, now: float) -> None:
+    def flow_opened(self, flow: FlowId, local: Address, peer: TlsPeer | None = None, *, now: float) -> None:
+        if (relays := self._with_stream(flow)) is not None:
+            relays.stream_opened(flow, peer, now=now)
+            self._drain_transport(now)
         if flow not in self._pending:
             return
         self._pending.discard(flow)
@@ -243,6 +259,10 @@ class MediaSession:
         self._proceed(now)
 
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
+        if (relays := self._with_stream(flow)) is not None:
+            relays.stream_lost(flow, reason, now=now)
+            self._drain_transport(now)
+            return
         self._pending.discard(flow)
         self._retired.discard(flow)
         known = self._flows.pop(flow, None) is not None
@@ -253,6 +273,11 @@ class MediaSession:
             self._transport.flow_lost(flow, now=now)
             self._drain_transport(now)
         self._proceed(now, reason)
+
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
+        if (relays := self._with_stream(flow)) is not None:
+            relays.receive_stream(flow, data, now=now)
+            self._drain_transport(now)
 
     def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
         """The answer to `Resolve`."""
@@ -403,7 +428,13 @@ class MediaSession:
             match profile:
                 case MediaProfile.WEBRTC:
                     options = self._options
-                    servers = IceServers(options.stun_servers, options.turn_servers, options.relay_only)
+                    servers = IceServers(
+                        options.stun_servers,
+                        options.turn_servers,
+                        options.relay_only,
+                        options.ca_file,
+                        options.tls_verify,
+                    )
                     self._transport = WebRtcTransport(
                         self._context, self._crypto, controlling=controlling, servers=servers
                     )
@@ -418,6 +449,11 @@ class MediaSession:
 
     @property
     def _is_gathering(self) -> bool:
+    def _with_stream(self, flow: FlowId) -> WebRtcTransport | None:
+        """The transport, where this is its stream to a relay."""
+        transport = self._transport
+        return transport if isinstance(transport, WebRtcTransport) and transport.owns_stream(flow) else None
+
         return isinstance(self._transport, WebRtcTransport) and self._transport.is_gathering
 
     def _local_media(self, direction: str) -> LocalMedia:
@@ -464,7 +500,7 @@ class MediaSession:
             return
         for output in self._transport.outputs():
             match output:
-                case SendDatagram() | Resolve():
+                case SendDatagram() | OpenStream() | SendStream() | CloseFlow() | Resolve():
                     self._outbox.put(output)
                 case Gathered():
                     for problem in output.problems:

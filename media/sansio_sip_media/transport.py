@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from sansio_sip.context import Private
-from sansio_sip.effects import Address, FlowId, Resolve, SendDatagram
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenStream, Resolve, SendDatagram, SendStream
 from sansio_sip.sdp.model import SessionDescription
 from sansio_sip.sdp.negotiation import LocalMedia, Negotiated
 
@@ -70,7 +70,9 @@ class Arrived:
     size: int
 
 
-TransportOutput: TypeAlias = SendDatagram | Resolve | Gathered | Connected | Interrupted | Failed | Arrived
+TransportOutput: TypeAlias = (
+    SendDatagram | OpenStream | SendStream | CloseFlow | Resolve | Gathered | Connected | Interrupted | Failed | Arrived
+)
 
 
 class MediaTransport(Protocol):

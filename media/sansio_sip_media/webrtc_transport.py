@@ -19,7 +19,17 @@ from types import MappingProxyType
 from typing import assert_never
 
 from sansio_sip.context import Context, Private
-from sansio_sip.effects import Address, FlowId, Record, Resolve, SendDatagram
+from sansio_sip.effects import (
+    Address,
+    CloseFlow,
+    FlowId,
+    OpenStream,
+    Record,
+    Resolve,
+    SendDatagram,
+    SendStream,
+    TlsPeer,
+)
 from sansio_sip.machine import Outbox
 from sansio_sip.sdp.model import SessionDescription
 from sansio_sip.sdp.negotiation import LocalMedia, Negotiated, read_peer, section_profile
@@ -115,6 +125,22 @@ class WebRtcTransport:
     def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
         """The answer to `Resolve`."""
         self._ways.resolved(query, records, now=now)
+        self._drain_ice(now)
+
+    def owns_stream(self, flow: FlowId) -> bool:
+        """Whether this is a stream to a relay; such are the next three about."""
+        return self._ways.owns_stream(flow)
+
+    def stream_opened(self, flow: FlowId, peer: TlsPeer | None, *, now: float) -> None:
+        self._ways.stream_opened(flow, peer, now=now)
+        self._drain_ice(now)
+
+    def stream_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
+        self._ways.stream_lost(flow, reason, now=now)
+        self._drain_ice(now)
+
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
+        self._ways.receive_stream(flow, data, now=now)
         self._drain_ice(now)
 
     def restart(self, *, now: float) -> None:
@@ -225,7 +251,7 @@ class WebRtcTransport:
         self._ways.drain(now=now)
         for output in self._ways.outputs():
             match output:
-                case SendDatagram() | Resolve() | Gathered():
+                case SendDatagram() | OpenStream() | SendStream() | CloseFlow() | Resolve() | Gathered():
                     self._outbox.put(output)
                 case Relayed(_, data, source):
                     self._receive(data, source, classify(data), now)

@@ -18,7 +18,18 @@ from typing import assert_never
 
 from sansio_sip.context import Context
 from sansio_sip.dtmf.info import parse_info
-from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, Record, Resolve, SendDatagram
+from sansio_sip.effects import (
+    Address,
+    CloseFlow,
+    FlowId,
+    OpenDatagram,
+    OpenStream,
+    Record,
+    Resolve,
+    SendDatagram,
+    SendStream,
+    TlsPeer,
+)
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.sip.call_events import (
     CallAccepted,
@@ -307,9 +318,9 @@ class CallControl:
             case _:
                 assert_never(output)
 
-    def flow_opened(self, flow: FlowId, local: Address, *, now: float) -> None:
-        """Of a flow that was opened here; likewise the next two."""
-        self._media.flow_opened(flow, local, now=now)
+    def flow_opened(self, flow: FlowId, local: Address, peer: TlsPeer | None = None, *, now: float) -> None:
+        """Of a flow that was opened here; likewise the next three."""
+        self._media.flow_opened(flow, local, peer, now=now)
         self._drain_media(now)
 
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
@@ -326,6 +337,10 @@ class CallControl:
         return self._relocation.present
 
     def interfaces_changed(self, addresses: tuple[str, ...], *, now: float) -> None:
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
+        self._media.receive_stream(flow, data, now=now)
+        self._drain_media(now)
+
         """Accounts are told after this."""
         self._relocation.interfaces_changed(addresses, now=now)
         self._drain_media(now)
@@ -493,7 +508,7 @@ class CallControl:
     def _drain_media(self, now: float) -> None:
         for output in self._media.outputs():
             match output:
-                case OpenDatagram() | CloseFlow() | SendDatagram() | Resolve():
+                case OpenDatagram() | OpenStream() | CloseFlow() | SendDatagram() | SendStream() | Resolve():
                     self._calls.put(output)
                 case media_plane.AudioAvailable():
                     found = (self._calls.by_session(session) for session in output.sessions)

@@ -45,6 +45,8 @@ class CallMedia:
                 stun_servers=account.options.stun_servers,
                 turn_servers=account.options.turn_servers,
                 relay_only=account.options.relay_only,
+                ca_file=account.options.ca_file,
+                tls_verify=account.options.tls_verify,
             ),
             after=after,
             now=now,

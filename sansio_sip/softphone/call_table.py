@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sansio_sip.effects import CloseFlow, OpenDatagram, Resolve, SendDatagram
+from sansio_sip.effects import CloseFlow, OpenDatagram, OpenStream, Resolve, SendDatagram, SendStream
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.machine import Outbox
 from sansio_sip.sip.call_events import CallId
@@ -35,7 +35,9 @@ class AccountTouched:
     account: AccountId
 
 
-CallControlOutput: TypeAlias = OpenDatagram | SendDatagram | CloseFlow | Resolve | Event | AccountTouched
+CallControlOutput: TypeAlias = (
+    OpenDatagram | SendDatagram | OpenStream | SendStream | CloseFlow | Resolve | Event | AccountTouched
+)
 
 
 class CallTable:

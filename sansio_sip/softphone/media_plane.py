@@ -13,7 +13,18 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NewType, Protocol, TypeAlias
 
-from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, Record, Resolve, SendDatagram
+from sansio_sip.effects import (
+    Address,
+    CloseFlow,
+    FlowId,
+    OpenDatagram,
+    OpenStream,
+    Record,
+    Resolve,
+    SendDatagram,
+    SendStream,
+    TlsPeer,
+)
 from sansio_sip.sdp.model import SessionDescription
 
 from .ice_servers import IceServerUrl, TurnAccount
@@ -77,6 +88,7 @@ class MediaOptions:
 
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
     codecs: tuple[str, ...] = ("opus", "pcmu", "pcma")
+        ca_file, tls_verify: for relays over TLS, as in `TlsPolicy`.
     bind: tuple[str, ...] = ("127.0.0.1",)
     dscp: int = 46
     disconnect_timeout: float = 30.0
@@ -91,6 +103,8 @@ class MediaOptions:
 
 
 class IceState(Enum):
+    ca_file: str | None = None
+    tls_verify: bool = True
     """RFC 8445 and the W3C's iceConnectionState."""
 
     NEW = "new"
@@ -237,6 +251,8 @@ MediaOutput: TypeAlias = (
     | Resolve
     | LocalDescription
     | MediaNotice
+    | OpenStream
+    | SendStream
     | MediaConnected
     | MediaDisconnected
     | MediaFailed
@@ -329,7 +345,7 @@ class MediaPlane(Protocol):
 
     def statistics(self, session: SessionId) -> MediaStatistics: ...
 
-    def flow_opened(self, flow: FlowId, local: Address, *, now: float) -> None: ...
+    def flow_opened(self, flow: FlowId, local: Address, peer: TlsPeer | None = None, *, now: float) -> None: ...
 
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None: ...
 
@@ -345,3 +361,5 @@ class MediaPlane(Protocol):
     def poll_output(self) -> MediaOutput | None: ...
 
     def outputs(self) -> Iterator[MediaOutput]: ...
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None: ...
+

@@ -72,7 +72,8 @@ class AccountOptions:
         media_addresses: local IP addresses for media, and networks (`192.168.0.0/16`) whose addresses this host takes;
             empty: the one that signalling uses.
         stun_servers: `stun:host:port`, asked for our address as the world sees it; with WebRTC.
-        turn_servers: `ice_servers.TurnAccount`s, asked to relay where nothing else helps; with WebRTC.
+        turn_servers: `ice_servers.TurnAccount`s, asked to relay where nothing else helps, over UDP, TCP or TLS; with
+            WebRTC.
         relay_only: WebRTC media goes by way of a relay alone, and the far end is told no address of ours.
         allow_multiple_incoming: False answers 486 to a call that comes while there is another.
         policy: what a peer may make the phone do: REFER, 3xx, Replaces.
@@ -155,14 +156,17 @@ class AccountOptions:
             raise ValueError(f"codecs is {self.codecs!r}: allowed are one or more of {', '.join(CODECS)}")
 
     def _check_ice_servers(self) -> None:
-        named = [(url, "stun") for url in self.stun_servers] + [(turn.url, "turn") for turn in self.turn_servers]
-        for text, scheme in named:
+        for text in self.stun_servers:
             try:
-                IceServerUrl.parse(text, scheme)
+                IceServerUrl.parse(text, "stun")
             except ParseError as error:
-                raise ValueError(
-                    f"{scheme}_servers holds {text!r} ({error.reason}): allowed is {scheme}:host:port"
-                ) from None
+                raise ValueError(f"stun_servers holds {text!r} ({error.reason}): allowed is stun:host:port") from None
+        for text in (turn.url for turn in self.turn_servers):
+            try:
+                IceServerUrl.parse(text, "turn")
+            except ParseError as error:
+                allowed = "turn:host:port, with ?transport=tcp for TCP, and turns:host:port for TLS"
+                raise ValueError(f"turn_servers holds {text!r} ({error.reason}): allowed are {allowed}") from None
         for network in (each for each in self.media_addresses if "/" in each):
             try:
                 ip_network(network, strict=False)

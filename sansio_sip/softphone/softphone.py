@@ -451,7 +451,7 @@ class Softphone:
     ) -> None:
         owner = self._owners.get(flow)
         if owner == _CALLS:
-            self._calls.flow_opened(flow, local, now=now)
+            self._calls.flow_opened(flow, local, peer, now=now)
             self._drain_calls(now)
         elif owner is not None:
             account = self._accounts[AccountId(owner)]
@@ -492,7 +492,10 @@ class Softphone:
     @recorded
     def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
         owner = self._owners.get(flow)
-        if owner is not None and owner != _CALLS:
+        if owner == _CALLS:
+            self._calls.receive_stream(flow, data, now=now)
+            self._drain_calls(now)
+        elif owner is not None:
             account = self._accounts[AccountId(owner)]
             account.receive_stream(flow, data, now=now)
             self._drain_account(account, now)
@@ -603,7 +606,7 @@ class Softphone:
                     account = self._accounts[output.account]
                     account.touched(now=now)
                     self._drain_account(account, now)
-                case OpenDatagram():
+                case OpenDatagram() | OpenStream():
                     self._owners[output.flow] = _CALLS
                     self._outbox.put(output)
                 case Resolve():

@@ -5,7 +5,7 @@ from typing import Any
 
 from ice.network import Network, context
 
-from sansio_sip.effects import Address, FlowId, SendDatagram
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenStream, SendDatagram, SendStream, TlsPeer
 from sansio_sip_media.ice.agent import IceAgent, PairSelected, is_stun
 from sansio_sip_media.ice.candidate import CandidateType
 from sansio_sip_media.ice.gathering import (
@@ -57,6 +57,18 @@ class Endpoint:
             self._take(flow, data, source, now)
         self._drain(now)
 
+    def flow_opened(self, flow: FlowId, local: Address, remote: Address, peer: TlsPeer | None, *, now: float) -> None:
+        self.gatherer.stream_opened(flow, peer, now=now)
+        self._drain(now)
+
+    def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
+        self.gatherer.stream_lost(flow, reason, now=now)
+        self._drain(now)
+
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
+        self.gatherer.receive_stream(flow, data, now=now)
+        self._drain(now)
+
     def handle_timeout(self, *, now: float) -> None:
         self.gatherer.handle_timeout(now=now)
         self.agent.handle_timeout(now=now)
@@ -101,11 +113,13 @@ class Endpoint:
             for output in self.gatherer.outputs():
                 again = True
                 match output:
-                    case SendDatagram():
+                    case SendDatagram() | OpenStream() | SendStream() | CloseFlow():
                         self._out.append(output)
-                    case CandidateFound(flow, address, kind, base):
+                    case CandidateFound(flow, address, kind, base, streamed):
                         if kind in self.kinds:
-                            self.agent.add_local_candidate(flow, address, kind=kind, base=base, now=now)
+                            self.agent.add_local_candidate(
+                                flow, address, kind=kind, base=base, streamed=streamed, now=now
+                            )
                     case CandidateLost(flow):
                         self.lost.append(output)
                         self.agent.flow_lost(flow, now=now)

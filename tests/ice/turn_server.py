@@ -1,7 +1,7 @@
 """A STUN and TURN server for a virtual network: enough of RFC 8656 to hold a client to it, and faults on demand."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import md5
 
@@ -43,6 +43,8 @@ class FakeServer:
         self.log: list[tuple[str, int]] = []
         self.relayed: list[tuple[str, int]] = []
         self.nonce = 1
+        self.streams: dict[Address, Callable[[bytes], None]] = {}
+        self._pieces: dict[Address, bytes] = {}
         self._signed = 0
         self._ports = 20000
         self.node = network.node(f"server {address}", self)
@@ -61,6 +63,38 @@ class FakeServer:
                 self._from_indication(message, source, now)
             else:
                 self._request(message, source, now)
+
+    # Streams: whoever carries them tells of them here
+
+    def stream_accepted(self, client: Address, send: Callable[[bytes], None]) -> None:
+        self.streams[client] = send
+        self._pieces[client] = b""
+
+    def receive_stream(self, client: Address, data: bytes, *, now: float) -> None:
+        data = self._pieces[client] + data
+        while len(data) >= 4:
+            length = struct.unpack_from("!H", data, 2)[0]
+            # RFC 8656 section 12.5: ChannelData is padded to a multiple of four, which its length does not count.
+            size = 4 + (length + 3) // 4 * 4 if data[0] & 0xC0 else 20 + length
+            if len(data) < size:
+                break
+            message, data = data[:size], data[size:]
+            if message[0] & 0xC0:
+                assert message[4 + length :] == bytes(size - 4 - length)
+                message = message[: 4 + length]
+            self.receive_datagram(FlowId("listen"), message, client, now=now)
+        self._pieces[client] = data
+
+    def stream_closed(self, client: Address) -> None:
+        """The allocation of a client ends with its stream."""
+        self.streams.pop(client, None)
+        self.allocations.pop(client, None)
+
+    def _reply(self, packet: bytes, client: Address) -> None:
+        if (send := self.streams.get(client)) is not None:
+            send(packet + bytes(-len(packet) % 4))
+        else:
+            self.network.send(self.address, packet, client)
 
     def handle_timeout(self, *, now: float) -> None: ...
 
@@ -144,14 +178,14 @@ class FakeServer:
                 for number, (peer, expires) in allocation.channels.items():
                     if peer == source and expires > now:
                         packet = struct.pack("!HH", number, len(data)) + data
-                        self.network.send(self.address, packet, allocation.client)
+                        self._reply(packet, allocation.client)
                         return
                 attributes: dict[Attribute, AttributeValue] = {
                     Attribute.XOR_PEER_ADDRESS: source,
                     Attribute.DATA: data,
                 }
                 indication = StunMessage(StunMethod.DATA, StunClass.INDICATION, bytes(12), attributes)
-                self.network.send(self.address, stun.encode(indication), allocation.client)
+                self._reply(stun.encode(indication), allocation.client)
 
     def _from_channel(self, data: bytes, source: Address, now: float) -> None:
         number, length = struct.unpack_from("!HH", data)
@@ -180,7 +214,7 @@ class FakeServer:
             attributes[Attribute.NONCE] = self._nonce_octets()
         self.log.append((StunMethod(message.method).name, status))
         error = StunMessage(message.method, StunClass.ERROR, message.transaction_id, attributes)
-        self.network.send(self.address, stun.encode(error, key=None if challenge else self.key), source)
+        self._reply(stun.encode(error, key=None if challenge else self.key), source)
 
     def _answer(
         self,
@@ -192,4 +226,4 @@ class FakeServer:
     ) -> None:
         self.log.append((StunMethod(message.method).name, 0))
         success = StunMessage(message.method, StunClass.SUCCESS, message.transaction_id, attributes)
-        self.network.send(self.address, stun.encode(success, key=self.key if signed else None), source)
+        self._reply(stun.encode(success, key=self.key if signed else None), source)

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from interop.peers import SPEECH, Lines, command, free_port, kamailio, page, recipes, require, sansio_sip, wait_for
+from drivers.certificates import write_certificate
+from interop.peers import SPEECH, Lines, command, free_port, kamailio, page, require, sansio_sip, wait_for
 
 from sansio_sip_cli.audio import load
 from sansio_sip_media.likeness import likeness
@@ -14,22 +15,52 @@ from sansio_sip_media.likeness import likeness
 pytestmark = pytest.mark.interop
 
 
+TRANSPORTS = ("udp", "tcp", "tls")
+
+URLS = {"udp": "turn:127.0.0.1:{}?transport=udp", "tcp": "turn:127.0.0.1:{}?transport=tcp", "tls": "turns:127.0.0.1:{}"}
+
+# How coturn is told to take clients by this way and no other.
+ONLY = {
+    "udp": ("--no-tcp", "--no-tls", "--no-dtls"),
+    "tcp": ("--no-udp", "--no-tls", "--no-dtls"),
+    "tls": ("--no-udp", "--no-tcp", "--no-dtls"),
+}
+
+
 @contextmanager
-def coturn(folder: Path) -> Iterator[tuple[Lines, tuple[str, ...]]]:
-    """A relay of its own: its log, and the options that lead to it."""
+def coturn(folder: Path, transport: str = "udp") -> Iterator[tuple[Lines, tuple[str, ...]]]:
+    """A relay of its own, reached by one transport: its log, and the options that lead to it."""
     require("turnserver")
     folder.mkdir()
-    port = free_port(socket.SOCK_DGRAM)
-    env = {"DIR": str(folder), "TURN_PORT": str(port), "VERBOSE": "1", "PMIN": "21000", "PMAX": "21200"}
-    with command(["sh", str(recipes("run_turn.sh"))], env=env) as lines:
+    port = free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
+    certificate, key = write_certificate(folder)
+    listen = "--tls-listening-port" if transport == "tls" else "--listening-port"
+    arguments = [
+        "turnserver", "-n", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", f"{listen}={port}",
+        "--min-port=21000", "--max-port=21200", "--lt-cred-mech", "--fingerprint", "--realm=sip.test",
+        "--user=turn:pw-turn", "--no-cli", "--allow-loopback-peers", "--no-rfc5780", *ONLY[transport],
+        f"--cert={certificate}", f"--pkey={key}", f"--pidfile={folder / 'turn.pid'}", f"--userdb={folder / 'turn.db'}",
+        "--log-file=stdout", "--simple-log", "--verbose",
+    ]  # fmt: skip
+    with command(arguments, cwd=folder) as lines:
 
         def up() -> bool:
             assert lines.process.poll() is None, f"coturn ended\n{lines}"
-            with socket.socket() as sock:
-                return sock.connect_ex(("127.0.0.1", port)) == 0
+            lines.take_waiting()
+            return any("Total auth threads" in line or "turn server id=" in line for line in lines.lines) and taken()
+
+        def taken() -> bool:
+            """Whether somebody has the port."""
+            kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+            with socket.socket(socket.AF_INET, kind) as sock:
+                try:
+                    sock.bind(("127.0.0.1", port))
+                except OSError:
+                    return True
+                return False
 
         wait_for(up, "coturn is up")
-        yield lines, ("--turn", f"turn:127.0.0.1:{port}?transport=udp", "--turn-user", "turn", "--relay-only")
+        yield lines, ("--turn", URLS[transport].format(port), "--turn-user", "turn", "--relay-only")
 
 
 def bound(relay: Lines) -> int:
@@ -49,10 +80,39 @@ def state(browser: Lines) -> str:
 PASSWORD = {"SANSIO_SIP_TURN_PASSWORD": "pw-turn"}
 
 
-def test_two_phones_talk_by_the_relay_alone(tmp_path: Path) -> None:
+def trusting(options: tuple[str, ...], folder: Path, transport: str) -> tuple[str, ...]:
+    return (*options, "--ca", str(folder / "certificate.pem")) if transport == "tls" else options
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_two_phones_talk_by_the_relay_alone(tmp_path: Path, transport: str) -> None:
+    port = free_port(socket.SOCK_DGRAM)
+    with coturn(tmp_path / "turn", transport) as (relay, found):
+        options = trusting(found, tmp_path / "turn", transport)
+        talk(tmp_path, port, relay, options)
+
+
+def test_a_relay_that_nobody_vouches_for_is_not_used(tmp_path: Path) -> None:
     port = free_port(socket.SOCK_DGRAM)
     with (
-        coturn(tmp_path / "turn") as (relay, options),
+        coturn(tmp_path / "turn", "tls") as (relay, options),
+        sansio_sip(
+            "call",
+            "sip:alice@127.0.0.1",
+            f"sip:bob@127.0.0.1:{port}",
+            "--no-register",
+            "--verbose",
+            *options,
+            env=PASSWORD,
+        ) as alice,
+    ):
+        alice.until_error("the certificate is not trusted")
+        relay.take_waiting()
+        assert not any("ALLOCATE" in line for line in relay.lines)
+
+
+def talk(tmp_path: Path, port: int, relay: Lines, options: tuple[str, ...]) -> None:
+    with (
         sansio_sip(
             "answer",
             "sip:bob@127.0.0.1",
@@ -83,7 +143,7 @@ def test_two_phones_talk_by_the_relay_alone(tmp_path: Path) -> None:
         # Both have bound a channel for the pair that was selected: between two relays.
         wait_for(lambda: bound(relay) >= 2, "two channels")
     found = likeness(load(SPEECH / "bob.wav").samples, load(tmp_path / "heard.wav").samples, 16_000)
-    assert found.same, found
+    assert found.median >= 0.9, found
 
 
 def test_a_page_hears_us_by_the_relay(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ice.turn_server import FakeServer
 
-from sansio_sip.effects import Address, FlowId, OpenDatagram, SendDatagram
+from sansio_sip.effects import Address, CloseFlow, FlowId, Listen, OpenDatagram, SendDatagram, SendStream
 from sansio_sip.machine import Outbox
 
 __all__ = ["RelayHost"]
@@ -17,6 +17,8 @@ class RelayHost:
     def __init__(self, host: str) -> None:
         self._outbox: Outbox[Any] = Outbox()
         self._flows: dict[Address, FlowId] = {}
+        self._clients: dict[FlowId, Address] = {}
+        self._outbox.put(Listen(FlowId("streams"), Address(host, 3478)))
         self.server = FakeServer(self, Address(host, 3478))  # type: ignore[arg-type]  # it asks for the two below
 
     # What the server asks of its network
@@ -38,13 +40,24 @@ class RelayHost:
 
     def flow_opened(self, *args: object, now: float) -> None: ...
 
-    def flow_accepted(self, *args: object, now: float) -> None: ...
+    def flow_accepted(
+        self, listener: FlowId, flow: FlowId, local: Address, remote: Address, peer: object = None, *, now: float
+    ) -> None:
+        self._clients[flow] = remote
+        self.server.stream_accepted(remote, lambda data: self._outbox.put(SendStream(flow, data)))
 
-    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None: ...
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
+        if data:
+            self.server.receive_stream(self._clients[flow], data, now=now)
+        else:
+            self._outbox.put(CloseFlow(flow))
+            self.server.stream_closed(self._clients.pop(flow))
 
     def resolved(self, query: int, records: object, *, now: float) -> None: ...
 
-    def flow_lost(self, *args: object, now: float) -> None: ...
+    def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
+        if (client := self._clients.pop(flow, None)) is not None:
+            self.server.stream_closed(client)
 
     def interfaces_changed(self, addresses: tuple[str, ...], *, now: float) -> None: ...
 

@@ -6,12 +6,16 @@ import subprocess
 import sys
 from base64 import b64decode, b64encode
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from simulation.calls import LOSSY, Plan, run_call
-from simulation.phones import SIP_WS, USERS, build
+from simulation.phones import SIP_WS, USERS, Network, build, tone
+from simulation.relay_host import RelayHost
 
 from sansio_sip.context import Secret
+from sansio_sip.simulation import Link
+from sansio_sip.softphone.ice_servers import TurnAccount
 from sansio_sip.softphone.media_plane import MediaProfile
 from sansio_sip.trace import TraceWriter, replay
 from sansio_sip_media.arrays import rebuild_array
@@ -93,6 +97,33 @@ def test_a_recorded_call_runs_again_without_a_difference(plan: Plan, full: bool)
     assert report.different == 0
     assert report.inputs > 300
     assert report.identical > 200
+
+
+@pytest.mark.parametrize("url", ["turn:10.0.0.8", "turn:10.0.0.8?transport=tcp"], ids=["udp", "tcp"])
+def test_a_recorded_call_by_a_relay_runs_again_without_a_difference(url: str) -> None:
+    lines: list[str] = []
+    network = Network(7, link=Link(delay=0.02, jitter=0.01), trace=TraceWriter(lines.append, full=False))
+    relay = RelayHost("10.0.0.8")
+    network.world.add("relay", relay, "10.0.0.8")
+    options: dict[str, Any] = {"turn_servers": (TurnAccount(url, "turn", Secret("pw")),), "relay_only": True}
+    alice, bob = (network.phone(name, MediaProfile.WEBRTC, **options) for name in ("alice", "bob"))
+    network.pass_time(0.1)
+    assert bob.login()
+    assert alice.login()
+    alice.call("bob")
+    assert network.wait(lambda: bool(bob.calls), 5.0)
+    bob.answer()
+    assert network.wait(lambda: alice.has_media and bob.has_media, 10.0)
+    alice.say(tone(440.0, 1.0))
+    network.pass_time(1.5)
+    alice.hang_up()
+    assert network.wait(lambda: not bob.calls, 5.0)
+    network.pass_time(3.0)
+    assert relay.server.relayed
+    report = replay(lines, build, array=rebuild_array)
+    assert report.differences == []
+    assert report.different == 0
+    assert report.identical > 100
 
 
 @pytest.mark.parametrize("full", [True, False], ids=["full", "signalling"])

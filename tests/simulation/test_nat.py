@@ -1,13 +1,14 @@
 """Two phones, each behind a translator: which pairs STUN connects, and that TURN connects all."""
 
 from itertools import combinations_with_replacement
+from typing import Any
 
 import pytest
-from simulation.phones import Network
+from simulation.phones import Network, pitch, tone
 from simulation.relay_host import RelayHost
 
 from sansio_sip.context import Secret
-from sansio_sip.effects import Address
+from sansio_sip.effects import Address, TlsPeer
 from sansio_sip.simulation.nat import Nat, NatKind
 from sansio_sip.softphone import events
 from sansio_sip.softphone.ice_servers import TurnAccount
@@ -15,7 +16,9 @@ from sansio_sip.softphone.media_plane import MediaProfile
 
 RELAY = "10.0.0.8"
 STUN = {"stun_servers": (f"stun:{RELAY}",)}
-TURN = {"turn_servers": (TurnAccount(f"turn:{RELAY}", "turn", Secret("pw")),)}
+TURN: dict[str, Any] = {"turn_servers": (TurnAccount(f"turn:{RELAY}", "turn", Secret("pw")),)}
+TURN_TCP: dict[str, Any] = {"turn_servers": (TurnAccount(f"turn:{RELAY}?transport=tcp", "turn", Secret("pw")),)}
+TURN_TLS: dict[str, Any] = {"turn_servers": (TurnAccount(f"turns:{RELAY}:3478", "turn", Secret("pw")),)}
 PAIRS = list(combinations_with_replacement(NatKind, 2))
 
 # A symmetric one has another mapping for each far end, so the far end must let in what it has not sent to.
@@ -27,7 +30,7 @@ INSIDE, OUTSIDE, OTHER = Address("192.168.1.2", 4000), Address("203.0.113.5", 50
 def connects(kinds: tuple[NatKind, NatKind], **options: object) -> tuple[bool, RelayHost]:
     network = Network(3)
     relay = RelayHost(RELAY)
-    network.world.add("relay", relay, RELAY)
+    network.world.add("relay", relay, RELAY, tls=TlsPeer((RELAY,), verified=True))
     alice, bob = (
         network.phone(name, MediaProfile.WEBRTC, nat=Nat(kind, public), **options)
         for name, kind, public in zip(("alice", "bob"), kinds, ("203.0.113.1", "203.0.113.2"), strict=True)
@@ -53,11 +56,51 @@ def test_turn_connects_all(kinds: tuple[NatKind, NatKind]) -> None:
     assert connected
 
 
-def test_relay_only_tells_no_address_of_ours() -> None:
-    connected, relay = connects((NatKind.FULL_CONE, NatKind.FULL_CONE), relay_only=True, **TURN)
+@pytest.mark.parametrize("turn", [TURN, TURN_TCP, TURN_TLS], ids=["udp", "tcp", "tls"])
+def test_relay_only_tells_no_address_of_ours(turn: dict[str, Any]) -> None:
+    connected, relay = connects((NatKind.FULL_CONE, NatKind.FULL_CONE), relay_only=True, **turn)
     assert connected
     assert len(relay.server.allocations) == 2
+    assert len(relay.server.streams) == (0 if turn is TURN else 2)
     assert relay.server.relayed
+
+
+def test_a_relay_over_tls_that_is_another_one_is_not_used() -> None:
+    network = Network(3)
+    relay = RelayHost(RELAY)
+    network.world.add("relay", relay, RELAY, tls=TlsPeer(("10.0.0.99",), verified=True))
+    alice = network.phone("alice", MediaProfile.WEBRTC, relay_only=True, **TURN_TLS)
+    bob = network.phone("bob", MediaProfile.WEBRTC)
+    network.pass_time(0.1)
+    assert alice.login()
+    assert bob.login()
+    alice.call("bob")
+    assert network.wait(lambda: bool(bob.calls), 5.0)
+    assert not relay.server.log
+    assert any("not for 10.0.0.8" in line.text for line in alice.said(events.LogLine))
+
+
+def test_a_call_gives_its_relay_and_the_stream_to_it_back() -> None:
+    network = Network(3)
+    relay = RelayHost(RELAY)
+    network.world.add("relay", relay, RELAY)
+    alice = network.phone("alice", MediaProfile.WEBRTC, relay_only=True, **TURN_TCP)
+    bob = network.phone("bob", MediaProfile.WEBRTC)
+    network.pass_time(0.1)
+    assert alice.login()
+    assert bob.login()
+    alice.call("bob")
+    assert network.wait(lambda: bool(bob.calls), 5.0)
+    bob.answer()
+    assert network.wait(lambda: alice.has_media and bob.has_media, 8.0)
+    alice.say(tone(440.0, 2.0))
+    network.pass_time(2.5)
+    assert abs(pitch(bob.everything_heard()) - 440.0) < 5
+    alice.hang_up()
+    network.pass_time(1.0)
+    assert relay.server.log[-1] == ("REFRESH", 0)
+    assert not relay.server.streams
+    assert not relay.server.allocations
 
 
 def test_a_dead_server_costs_two_seconds_and_is_named() -> None:

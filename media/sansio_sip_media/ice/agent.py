@@ -108,9 +108,11 @@ class IceAgent:
         *,
         kind: CandidateType = CandidateType.HOST,
         base: Address | None = None,
+        streamed: bool = False,
         now: float,
     ) -> None:
-        """Adds a candidate of ours. The first one added is preferred among those of its kind.
+        """Adds a candidate of ours. The first one added is preferred among those of its kind, and all others to one
+        whose relay is reached by a stream (`streamed`).
 
         A server-reflexive one is of its host candidate's flow and names that one's address as `base`. A relayed one is
         of a flow of its own, whose owner wraps what is sent by it, and names the address that the server saw.
@@ -124,7 +126,7 @@ class IceAgent:
             raise LocalProtocolError(f"cannot add candidate {address}: there are {MAX_LOCAL_CANDIDATES}; lose a flow")
         if self._locals.find(flow, canonical) is not None:
             return
-        local = self._locals.add(kind, flow, canonical, base)
+        local = self._locals.add(kind, flow, canonical, base, streamed=streamed)
         if local.is_base:
             for session in self._sessions():
                 session.add_local(local, now=now)

@@ -26,7 +26,18 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, assert_never
 
 from sansio_sip.context import Context
-from sansio_sip.effects import Address, FlowId, Record, Resolve, SendDatagram
+from sansio_sip.effects import (
+    Address,
+    CloseFlow,
+    FlowId,
+    OpenStream,
+    Record,
+    Resolve,
+    SendDatagram,
+    SendStream,
+    TlsPeer,
+    TlsPolicy,
+)
 from sansio_sip.errors import ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.softphone.media_plane import IceServerUrl, TurnAccount
@@ -58,11 +69,14 @@ NOWHERE = Address("0.0.0.0", 9)
 
 @dataclass(frozen=True, slots=True)
 class IceServers:
-    """Whom to ask for candidates. `relay_only`: use no candidates but relayed ones."""
+    """Whom to ask for candidates. `relay_only`: use no candidates but relayed ones. `ca_file`, `tls_verify`: for relays
+    over TLS, as in `TlsPolicy`."""
 
     stun: tuple[str, ...] = ()
     turn: tuple[TurnAccount, ...] = ()
     relay_only: bool = False
+    ca_file: str | None = None
+    tls_verify: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +88,18 @@ class Relayed:
     source: Address
 
 
-ConnectivityOutput: TypeAlias = SendDatagram | Resolve | Gathered | Relayed | StateChanged | PairSelected | ConsentLost
+ConnectivityOutput: TypeAlias = (
+    SendDatagram
+    | OpenStream
+    | SendStream
+    | CloseFlow
+    | Resolve
+    | Gathered
+    | Relayed
+    | StateChanged
+    | PairSelected
+    | ConsentLost
+)
 
 
 class Connectivity:
@@ -84,6 +109,7 @@ class Connectivity:
         self.agent = IceAgent(context, controlling=controlling)
         self._gatherer = Gatherer(context)
         self._relay_only = servers.relay_only
+        self._ca_file, self._tls_verify = servers.ca_file, servers.tls_verify
         self._outbox: Outbox[ConnectivityOutput] = Outbox()
         self._counters: Counter[str] = Counter()
         self._waiting = [(IceServerUrl.parse(text, "stun"), None) for text in servers.stun] + [
@@ -130,7 +156,7 @@ class Connectivity:
         for url, account in waiting:
             address = stun.canonical_address(Address(url.host, url.port))
             if address is not None:
-                self._gatherer.add_server(_server(address, account), now=now)
+                self._gatherer.add_server(self._server(url, address, account), now=now)
             else:
                 self._ask(url.host, (url, account))
         self._gatherer.add_flow(flow, local, now=now)
@@ -177,6 +203,22 @@ class Connectivity:
         self.drain(now=now)
         return True
 
+    def owns_stream(self, flow: FlowId) -> bool:
+        """Whether this is a stream to a relay; such are the next three about."""
+        return self._gatherer.owns_stream(flow)
+
+    def stream_opened(self, flow: FlowId, peer: TlsPeer | None, *, now: float) -> None:
+        self._gatherer.stream_opened(flow, peer, now=now)
+        self.drain(now=now)
+
+    def stream_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
+        self._gatherer.stream_lost(flow, reason, now=now)
+        self.drain(now=now)
+
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
+        self._gatherer.receive_stream(flow, data, now=now)
+        self.drain(now=now)
+
     def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
         """The answer to `Resolve`."""
         asked = self._queries.pop(query, None)
@@ -196,7 +238,8 @@ class Connectivity:
             if not addresses:
                 self._unknown.append(f"{url}: the name has no address")
             for found in addresses:
-                self._gatherer.add_server(_server(Address(found.host, url.port), account), now=now)
+                at = Address(found.host, url.port)
+                self._gatherer.add_server(self._server(url, at, account), now=now)
         self.drain(now=now)
 
     def handle_timeout(self, *, now: float) -> None:
@@ -223,7 +266,7 @@ class Connectivity:
             for found in self._gatherer.outputs():
                 again = True
                 match found:
-                    case SendDatagram():
+                    case SendDatagram() | OpenStream() | SendStream() | CloseFlow():
                         self._outbox.put(found)
                     case CandidateFound():
                         self._on_candidate(found, now)
@@ -254,7 +297,9 @@ class Connectivity:
                 return
             # RFC 8828 section 5.2: whoever hides behind a relay does not tell by `raddr` what is behind it.
             base = NOWHERE if ":" not in found.address.host else Address("::", 9)
-        self.agent.add_local_candidate(found.flow, found.address, kind=found.kind, base=base, now=now)
+        self.agent.add_local_candidate(
+            found.flow, found.address, kind=found.kind, base=base, streamed=found.streamed, now=now
+        )
 
     def _on_relayed(self, flow: FlowId, data: bytes, source: Address, now: float) -> None:
         if stun.is_stun(data):
@@ -273,6 +318,12 @@ class Connectivity:
         asked = (each for each in self._queries.values() if not isinstance(each, Candidate))
         unanswered = (f"{url}: the name was not found in time" for url, _ in asked)
         self._outbox.put(Gathered((*self._unknown, *unanswered, *self._gatherer.problems)))
+
+    def _server(self, url: IceServerUrl, address: Address, account: TurnAccount | None) -> Address | TurnServer:
+        if account is None:
+            return address
+        tls = TlsPolicy(url.host, self._ca_file, self._tls_verify) if url.transport == "tls" else None
+        return TurnServer(address, account.username, account.password, url.transport, tls)
 
     # Names
 
@@ -309,7 +360,3 @@ class Connectivity:
 
 def _canonical(record: Address) -> Address | None:
     return stun.canonical_address(Address(record.host, record.port or 9))
-
-
-def _server(address: Address, account: TurnAccount | None) -> Address | TurnServer:
-    return address if account is None else TurnServer(address, account.username, account.password)

@@ -12,6 +12,9 @@ A relayed candidate has a flow of its own, named `<flow>/relay<n>`, that no sock
 `SendDatagram` of the agent by such a flow (`owns`) calls `send`; what arrives by it comes out as `DatagramReceived`.
 Datagrams of a real flow belong here if `is_for` says so.
 
+A TURN server that is reached over TCP or TLS has a stream of its own, `<flow>/turn<n>`: `OpenStream` asks for it, and
+`flow_opened`, `stream_lost` and `receive_stream` tell of it. One that breaks under an allocation is opened again.
+
 Until `conclude`, mapped addresses are kept alive by asking again (RFC 8445 section 5.1.1.4).
 """
 
@@ -22,10 +25,11 @@ from enum import Enum
 from typing import TypeAlias, assert_never
 
 from sansio_sip.context import Context
-from sansio_sip.effects import Address, FlowId, SendDatagram
+from sansio_sip.effects import Address, CloseFlow, FlowId, OpenStream, SendDatagram, SendStream, TlsPeer
 from sansio_sip.errors import ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.timers import Deadlines, TimerSet
+from sansio_sip.tls_identity import host_fault
 
 from . import stun
 from .candidate import CandidateType
@@ -40,6 +44,7 @@ from .turn import (
     TurnClient,
     TurnOutput,
     TurnServer,
+    TurnState,
 )
 
 __all__ = [
@@ -62,6 +67,10 @@ KEEPALIVE = 15.0
 """Seconds between requests that keep a mapping alive (RFC 8445 section 11)."""
 
 
+MAX_REOPENED = 5
+"""How often the stream to a server is opened again in the life of a gatherer: one that keeps breaking is no help."""
+
+
 @dataclass(frozen=True, slots=True)
 class CandidateFound:
     """Arguments of `IceAgent.add_local_candidate`."""
@@ -70,6 +79,7 @@ class CandidateFound:
     address: Address
     kind: CandidateType
     base: Address
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +104,16 @@ class GatheringFinished:
     """No more candidates are waited for."""
 
 
-GathererOutput: TypeAlias = SendDatagram | CandidateFound | CandidateLost | DatagramReceived | GatheringFinished
+GathererOutput: TypeAlias = (
+    SendDatagram
+    | OpenStream
+    | SendStream
+    | CloseFlow
+    | CandidateFound
+    | CandidateLost
+    | DatagramReceived
+    | GatheringFinished
+)
 
 
 class Timer(Enum):
@@ -119,12 +138,15 @@ class _Binding:
 
 @dataclass(slots=True)
 class _Relay:
-    """An allocation, and the flow that stands for it. `generation` counts allocations, each with a flow of its own."""
+    """An allocation, and the flow that stands for it. `generation` counts allocations, each with a flow of its own.
+    `stream` is that of a server over TCP or TLS while it is opening or open; `reopened` counts its repetitions."""
 
     flow: FlowId
     number: int
-    server: Address
+    server: TurnServer
     client: TurnClient
+    stream: FlowId | None = None
+    reopened: int = 0
     generation: int = 0
     own_flow: FlowId | None = None
     settled: bool = False
@@ -181,8 +203,8 @@ class Gatherer:
         gone = [relay for relay in self._relays if relay.flow == flow]
         self._relays = [relay for relay in self._relays if relay.flow != flow]
         for relay in gone:
-            if relay.own_flow is not None:
-                self._outbox.put(CandidateLost(relay.own_flow, "its socket is gone"))
+            self._lost(relay, "its socket is gone")
+            self._close_stream(relay)
         self._finish_if_settled()
 
     def owns(self, flow: FlowId) -> bool:
@@ -257,6 +279,54 @@ class Gatherer:
                 self._drain(relay, now)
         self._finish_if_settled()
 
+    def owns_stream(self, flow: FlowId) -> bool:
+        """Whether this is the stream to a server."""
+        return self._relay_on(flow) is not None
+
+    def stream_opened(self, flow: FlowId, peer: TlsPeer | None, *, now: float) -> None:
+        """The stream to a server is open; over TLS, `peer` is who it is said to be."""
+        relay = self._relay_on(flow)
+        if relay is None or relay.client.state is not TurnState.NEW:
+            return
+        tls = relay.server.tls
+        fault = host_fault(peer, tls.server_name) if tls is not None and tls.verify else None
+        if fault is not None:
+            relay.client.flow_lost(fault)
+        else:
+            relay.client.start(now=now)
+        self._drain(relay, now)
+        self._finish_if_settled()
+
+    def stream_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
+        """The stream to a server could not be opened, or has ended."""
+        relay = self._relay_on(flow)
+        if relay is None:
+            return
+        relay.stream = None
+        if relay.client.state is TurnState.ALLOCATED and relay.reopened < MAX_REOPENED:
+            self._lost(relay, reason)
+            relay.reopened += 1
+            relay.client = TurnClient(self._context, relay.server, self._stream_of(relay))
+            self._waiting.append(relay)
+            self._run(now)
+        else:
+            relay.client.flow_lost(reason)
+            self._drain(relay, now)
+        self._finish_if_settled()
+
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
+        """Octets of a server; `b""`: it sends no more."""
+        relay = self._relay_on(flow)
+        if relay is None:
+            return
+        if not data:
+            self._outbox.put(CloseFlow(flow))
+            self.stream_lost(flow, "the server has closed the connection", now=now)
+            return
+        relay.client.receive_stream(data, now=now)
+        self._drain(relay, now)
+        self._finish_if_settled()
+
     def handle_timeout(self, *, now: float) -> None:
         for transaction_id in self._deadlines.due(now):
             transaction, binding = self._requests[transaction_id]
@@ -300,7 +370,9 @@ class Gatherer:
             if not _same_family(self._flows[flow], at):
                 continue
             if isinstance(server, TurnServer):
-                relay = _Relay(flow, self._numbers[flow], at, TurnClient(self._context, server, flow))
+                relay = _Relay(flow, self._numbers[flow], server, TurnClient(self._context, server, flow))
+                if server.streamed:
+                    relay.client = TurnClient(self._context, server, self._stream_of(relay))
                 self._numbers[flow] += 1
                 self._relays.append(relay)
                 self._waiting.append(relay)
@@ -322,14 +394,22 @@ class Gatherer:
             due = now + TA
             waiting = self._waiting.pop(0)
             if isinstance(waiting, _Relay):
-                waiting.client.start(now=now)
-                self._drain(waiting, now)
+                self._approach(waiting, now)
             else:
                 self._ask(waiting, now)
         if self._waiting:
             self._timers.arm(Timer.PACE, due)
         else:
             self._timers.cancel(Timer.PACE)
+
+    def _approach(self, relay: _Relay, now: float) -> None:
+        server = relay.server
+        if server.streamed:
+            relay.stream = self._stream_of(relay)
+            self._outbox.put(OpenStream(relay.stream, server.address.host, server.address.port, server.tls))
+        else:
+            relay.client.start(now=now)
+            self._drain(relay, now)
 
     def _ask(self, binding: _Binding, now: float) -> None:
         transaction_id = self._context.entropy.stun_transaction_id()
@@ -361,13 +441,27 @@ class Gatherer:
             binding.mapped = mapped
             # Without a NAT it is the host candidate again: redundant (RFC 8445 section 5.1.3).
             if mapped != binding.local:
-                self._found(binding.flow, mapped, CandidateType.SERVER_REFLEXIVE, binding.local)
+                found = CandidateFound(binding.flow, mapped, CandidateType.SERVER_REFLEXIVE, binding.local)
+                self._outbox.put(found)
         if binding.mapped is not None and not self._concluded and Timer.KEEPALIVE not in self._timers:
             self._timers.arm(Timer.KEEPALIVE, now + KEEPALIVE)
 
     def _relay_at(self, flow: FlowId, source: Address) -> _Relay | None:
         server = stun.canonical_address(source)
-        return next((relay for relay in self._relays if relay.flow == flow and relay.server == server), None)
+        at = (relay for relay in self._relays if relay.flow == flow and relay.server.address == server)
+        return next((relay for relay in at if not relay.server.streamed), None)
+
+    def _relay_on(self, stream: FlowId) -> _Relay | None:
+        return next((relay for relay in self._relays if relay.stream == stream), None)
+
+    @staticmethod
+    def _stream_of(relay: _Relay) -> FlowId:
+        return FlowId(f"{relay.flow}/turn{relay.number}{f'.{relay.reopened}' if relay.reopened else ''}")
+
+    def _close_stream(self, relay: _Relay) -> None:
+        if relay.stream is not None:
+            self._outbox.put(CloseFlow(relay.stream))
+            relay.stream = None
 
     def _drain(self, relay: _Relay, now: float) -> None:
         for output in relay.client.outputs():
@@ -375,14 +469,15 @@ class Gatherer:
 
     def _relay_said(self, relay: _Relay, output: TurnOutput) -> None:
         match output:
-            case SendDatagram():
+            case SendDatagram() | SendStream():
                 self._outbox.put(output)
             case Allocated(relayed, mapped):
                 relay.settled = True
                 suffix = f".{relay.generation}" if relay.generation else ""
                 relay.own_flow = FlowId(f"{relay.flow}/relay{relay.number}{suffix}")
                 relay.generation += 1
-                self._found(relay.own_flow, relayed, CandidateType.RELAYED, mapped)
+                streamed = relay.server.streamed
+                self._outbox.put(CandidateFound(relay.own_flow, relayed, CandidateType.RELAYED, mapped, streamed))
             case RelayedData(data, source):
                 if relay.own_flow is not None:
                     self._outbox.put(DatagramReceived(relay.own_flow, data, source))
@@ -393,14 +488,13 @@ class Gatherer:
                 self.counters["no relay"] += 1
                 relay.failure = f"{status or ''} {reason}".strip()
                 self._lost(relay, f"{status} {reason}".strip())
+                self._close_stream(relay)
             case Released():
                 relay.settled = True
                 relay.own_flow = None
+                self._close_stream(relay)
             case _:
                 assert_never(output)
-
-    def _found(self, flow: FlowId, address: Address, kind: CandidateType, base: Address) -> None:
-        self._outbox.put(CandidateFound(flow, address, kind, base))
 
     def _lost(self, relay: _Relay, reason: str) -> None:
         if relay.own_flow is not None:

@@ -13,6 +13,9 @@ MAX_LOCAL_CANDIDATES = 64
 
 _HIGHEST_PREFERENCE = 65535
 
+_STREAMED = 0x8000
+"""By how much a relay reached by a stream is less preferred: there one lost segment holds up all that follow."""
+
 
 class LocalCandidates:
     """Candidates in the order added; of one type, the earlier is preferred."""
@@ -21,7 +24,7 @@ class LocalCandidates:
 
     def __init__(self) -> None:
         self._candidates: list[LocalCandidate] = []
-        self._foundations: dict[tuple[CandidateType, str], str] = {}
+        self._foundations: dict[tuple[CandidateType, str, bool], str] = {}
 
     def __iter__(self) -> Iterator[LocalCandidate]:
         return iter(self._candidates)
@@ -42,13 +45,16 @@ class LocalCandidates:
             (local for local in self._candidates if local.flow == flow and local.candidate.address == address), None
         )
 
-    def add(self, kind: CandidateType, flow: FlowId, address: Address, base: Address | None) -> LocalCandidate:
+    def add(
+        self, kind: CandidateType, flow: FlowId, address: Address, base: Address | None, *, streamed: bool = False
+    ) -> LocalCandidate:
         """A candidate to be signalled. `base` goes into `raddr` and `rport` of all but host candidates."""
         preference = _HIGHEST_PREFERENCE - sum(local.candidate.kind is kind for local in self._candidates)
+        preference -= _STREAMED * streamed
         # The base of a host or relayed candidate is itself (section 5.1.1.4).
         own_base = address if base is None or kind is CandidateType.RELAYED else base
         related = None if kind is CandidateType.HOST else base
-        return self._put(kind, flow, address, own_base, preference, related)
+        return self._put(kind, flow, address, own_base, preference, related, streamed=streamed)
 
     def reflexive(self, base: LocalCandidate, mapped: Address | None) -> LocalCandidate:
         """The local side of a valid pair: the candidate with the address that the peer saw, a new peer-reflexive one
@@ -79,9 +85,12 @@ class LocalCandidates:
         base: Address,
         preference: int,
         related: Address | None,
+        *,
+        streamed: bool = False,
     ) -> LocalCandidate:
-        # Section 5.1.1.3: the same for candidates of one type whose bases have the same IP address.
-        foundation = self._foundations.setdefault((kind, base.host), str(len(self._foundations) + 1))
+        # Section 5.1.1.3: the same for candidates of one type whose bases have the same IP address, and whose servers
+        # are reached by the same protocol.
+        foundation = self._foundations.setdefault((kind, base.host, streamed), str(len(self._foundations) + 1))
         priority = candidate_priority(kind, preference)
         local = LocalCandidate(
             Candidate(foundation, 1, "udp", priority, address, kind, related), flow, base, preference

@@ -1,4 +1,4 @@
-"""A TURN client over UDP: one allocation, its permissions and channels (RFC 8656).
+"""A TURN client over UDP, TCP or TLS: one allocation, its permissions and channels (RFC 8656).
 
 Theory of operation
 -------------------
@@ -10,6 +10,9 @@ for a new one.
 `send` takes what is to leave from the relayed address. A peer's first datagrams wait for a permission; then they go in
 Send indications, or as ChannelData once `bind_channel` has bound one. Permissions and channels are renewed together.
 What peers send comes out as `RelayedData`.
+
+Over a stream nothing is sent twice (RFC 8489 section 6.2.2), and what arrives in pieces is put together. Whoever owns
+the client opens the stream, calls `start` once it is open, and closes it at `Released` or `AllocationFailed`.
 
 The password is a `Secret`, revealed only within the oracle that signs and checks.
 
@@ -28,10 +31,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from sansio_sip.context import Context, Opaque, Secret
-from sansio_sip.effects import Address, FlowId, SendDatagram
+from sansio_sip.effects import Address, FlowId, SendDatagram, SendStream, TlsPolicy
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.timers import Deadlines, TimerSet
@@ -39,6 +42,7 @@ from sansio_sip.timers import Deadlines, TimerSet
 from . import stun
 from .stun import Attribute, AttributeValue, StunClass, StunMessage, StunMethod
 from .transaction import RETRANSMISSIONS, StunTransaction
+from .turn_stream import TurnFramer, padded
 
 __all__ = [
     "Allocated",
@@ -70,6 +74,9 @@ MAX_ATTEMPTS = 4
 MAX_REALLOCATIONS = 5
 """How often a forgotten allocation is asked for again in the life of a client."""
 
+RELIABLE_WAIT = 39.5
+"""Ti: seconds to wait for an answer on a stream, as long as with datagrams (RFC 8489 section 6.2.2)."""
+
 UDP = 17 << 24
 CHANNELS = range(0x4000, 0x5000)
 
@@ -94,11 +101,20 @@ class Timer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TurnServer:
-    """Where a server is and how to log on to it."""
+    """Where a server is, how to reach it and how to log on to it. `tls` is given with that transport."""
 
     address: Address
     username: str
     password: Secret
+    transport: Literal["udp", "tcp", "tls"] = "udp"
+    tls: TlsPolicy | None = None
+
+    @property
+    def streamed(self) -> bool:
+        return self.transport != "udp"
+
+    def __str__(self) -> str:
+        return f"{self.address} over {self.transport.upper()}" if self.streamed else str(self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +153,9 @@ class Released:
     """The allocation is given back; the flow may be closed."""
 
 
-TurnOutput: TypeAlias = SendDatagram | Allocated | AllocationLost | AllocationFailed | RelayedData | Released
+TurnOutput: TypeAlias = (
+    SendDatagram | SendStream | Allocated | AllocationLost | AllocationFailed | RelayedData | Released
+)
 
 
 @dataclass(slots=True)
@@ -178,6 +196,7 @@ class TurnClient:
         self._timers: TimerSet[Timer] = TimerSet()
         self._reallocations = 0
         self._outbox: Outbox[TurnOutput] = Outbox()
+        self._framer = TurnFramer()
         self.counters: Counter[str] = Counter()
         self.relayed: Address | None = None
         self.state = TurnState.NEW
@@ -224,6 +243,8 @@ class TurnClient:
         if self.state is TurnState.ALLOCATED:
             self.state = TurnState.RELEASING
             self._request(StunMethod.REFRESH, {Attribute.LIFETIME: 0}, now, limit=3)
+            if self._server.streamed:
+                self._finish()  # the stream carries it before it ends, or its end says the same
         elif self.state is not TurnState.RELEASING:
             self._finish()
 
@@ -243,6 +264,18 @@ class TurnClient:
             self._receive_indication(message)
         elif message.kind is not StunClass.REQUEST:
             self._receive_response(message, now)
+
+    def receive_stream(self, data: bytes, *, now: float) -> None:
+        """Takes octets that came by the stream."""
+        for message in self._framer.receive(data):
+            self.receive_datagram(message, now=now)
+        if self._framer.broken:
+            self.flow_lost("what it sends is not TURN")
+
+    def flow_lost(self, reason: str) -> None:
+        """The stream could not be opened, or is gone, and the allocation with it."""
+        if self.state not in (TurnState.CLOSED, TurnState.FAILED):
+            self._fail(0, reason)
 
     def awaits(self, transaction_id: bytes) -> bool:
         return transaction_id in self._requests
@@ -322,6 +355,8 @@ class TurnClient:
         message = StunMessage(method, StunClass.REQUEST, transaction_id, content)
         data = stun.encode(message, sign=self._sign if signed else None)
         transaction = StunTransaction(transaction_id, data, self._flow, self._server.address, limit=limit)
+        if self._server.streamed:
+            transaction.limit, transaction.final_wait = 1, RELIABLE_WAIT
         self._requests[transaction_id] = _Request(transaction, method, attributes, peer, attempts, signed)
         self._put(transaction.send(now))
         self._deadlines.update(transaction_id, transaction.deadline)
@@ -510,7 +545,10 @@ class TurnClient:
             self._take(transaction_id)
 
     def _put(self, data: bytes) -> None:
-        self._outbox.put(SendDatagram(self._flow, data, self._server.address))
+        if self._server.streamed:
+            self._outbox.put(SendStream(self._flow, padded(data)))
+        else:
+            self._outbox.put(SendDatagram(self._flow, data, self._server.address))
 
 
 def _opaque_string(text: str) -> str:
