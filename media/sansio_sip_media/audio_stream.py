@@ -14,6 +14,7 @@ from .codecs import OpusSettings
 from .codecs.base import Int16
 from .incoming_audio import IncomingAudio
 from .level_watch import LevelWatch
+from .levels import MeanLevel
 from .outgoing_audio import TICK_MS, OutgoingAudio
 from .rtp.packet import RtpPacket
 from .rtp.receiver import RtpReceiver
@@ -26,11 +27,16 @@ FRAME = TICK_MS / 1000
 
 
 class AudioStream:
-    """Audio of one session. `configure` first; until then it neither takes nor gives anything."""
+    """Audio of one session. `configure` first; until then it neither takes nor gives anything.
+
+    Attributes:
+        said_level, heard_level: of what was written, muted or not, and of what was played.
+    """
 
     def __init__(self, context: Context, settings: OpusSettings | None = None, *, in_band_dtmf: bool = False) -> None:
         self.outgoing = OutgoingAudio(context, settings)
         self.incoming = IncomingAudio(context, in_band_dtmf=in_band_dtmf)
+        self.said_level, self.heard_level = MeanLevel(context), MeanLevel(context)
         self._watch: LevelWatch | None = None
 
     def configure(self, negotiated: Negotiated) -> None:
@@ -123,7 +129,12 @@ class AudioStream:
     def tick(self, *, now: float) -> tuple[RtpPacket, ...]:
         """Twenty milliseconds have passed: decodes what is due, and gives the packets to send."""
         heard = self.incoming.tick(now=now)
-        packets = self.outgoing.tick() if self.outgoing.active else ()
+        self.heard_level.add(heard, self.incoming.sample_rate)
+        packets: tuple[RtpPacket, ...] = ()
+        if self.outgoing.active:
+            packets = self.outgoing.tick()
+            for written, _ in self.outgoing.said:
+                self.said_level.add(written, self.outgoing.sample_rate)
         if self._watch is not None:
             self._watch.heard(heard, self.incoming.sample_rate)
             for written, sent in self.outgoing.said:

@@ -33,6 +33,7 @@ from .capabilities import webrtc_fault
 from .codecs.opus_parameters import HIGHEST_BITRATE, LOWEST_BITRATE
 from .crypto import CryptoProvider
 from .session import MediaSession
+from .sound_desk import SoundDesk
 
 __all__ = ["MediaEngine"]
 
@@ -59,6 +60,7 @@ class MediaEngine:
         self._deadlines: Deadlines[SessionId] = Deadlines()
         self._next_tick: float | None = None
         self._announced: set[SessionId] = set()
+        self.sounds = SoundDesk()
         self.late_ticks = 0
         """Times the tick came so late that the clock had to start anew."""
 
@@ -124,6 +126,9 @@ class MediaEngine:
 
     def set_noise_reduction(self, session: SessionId, on: bool, *, now: float) -> None:
         self._session(session).audio.outgoing.set_noise_reduction(on)
+
+    def set_automatic_gain(self, session: SessionId, on: bool, *, now: float) -> None:
+        self._session(session).audio.outgoing.set_automatic_gain(on)
 
     def watch_levels(self, session: SessionId, on: bool, *, now: float) -> None:
         self._session(session).audio.watch_levels(on)

@@ -1,6 +1,6 @@
 """What is said in one session: samples in, packets out.
 
-    written -> [resample to the codec's rate] -> to say -> [less noise] -> encode or silence -> RtpSender -> packets
+    written -> [resample to the codec's rate] -> to say -> [less noise, levelled] -> encode or silence -> packets
 
 A packet lasts as long as the peer asks for (`a=ptime`); the tick is 20 ms whatever it is, so a tick may give two
 packets, or none. A key press takes the place of audio for as long as it lasts: as events, whose packets carry the time
@@ -17,6 +17,7 @@ from sansio_sip.dtmf.rfc4733 import DtmfSender, check_digits
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.sdp.negotiation import Codec, Negotiated
 
+from .agc import AutomaticGain
 from .codecs import Encoder, FecControl, OpusEncoder, OpusParameters, OpusSettings, make_encoder
 from .codecs.base import Int16
 from .noise_reduction import NoiseReducer
@@ -65,6 +66,7 @@ class OutgoingAudio:
         self._tone: ToneGenerator | None = None
         self._reduces_noise = False
         self._reducer: NoiseReducer | None = None
+        self._gain: AutomaticGain | None = None
         self._to_say: deque[Int16] = deque()
         self._to_say_samples = 0
         self._resampler: Resampler | None = None
@@ -201,6 +203,13 @@ class OutgoingAudio:
             self._reducer, share = None, 1 - share
         return np.asarray(np.rint(samples * (1 - share) + clean * share), dtype=np.int16)
 
+    def set_automatic_gain(self, on: bool) -> None:
+        """Whether what is written is brought to the level of speech, from the next frame on."""
+        self._gain = (self._gain or AutomaticGain()) if on else None
+
+    def _levelled(self, samples: Int16) -> Int16:
+        return samples if self._gain is None else self._gain.process(samples[None], self.sample_rate)[0]
+
     # The tick
 
     def tick(self) -> tuple[RtpPacket, ...]:
@@ -253,7 +262,7 @@ class OutgoingAudio:
         elif self.muted:
             sent = np.zeros(len(written), dtype=np.int16)
         else:
-            sent = self._cleaned(written)
+            sent = self._levelled(self._cleaned(written))
         self.said.append((written, sent))
         return sent
 

@@ -359,6 +359,8 @@ class MediaSession:
             setup_ms=_between(self._opened_at, self._flowing_at),
             concealed=self.audio.concealed,
             discarded=self.audio.discarded,
+            local_level_dbfs=self.audio.said_level.mean,
+            remote_level_dbfs=self.audio.heard_level.mean,
             rejected=tuple(sorted(self._all_rejected().items())),
         )
 

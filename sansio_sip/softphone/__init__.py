@@ -4,6 +4,7 @@
 from . import events
 from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid, HangupInfo
 from .client import Client, ClientOutput
+from .devices import AudioDevice
 from .events import Event
 from .media_plane import MediaPlane, MediaProfile, MediaStatistics
 from .options import AccountOptions, Options, SoftphoneOptions
@@ -12,6 +13,7 @@ from .softphone import Softphone, SoftphoneOutput
 __all__ = [
     "AccountId",
     "AccountOptions",
+    "AudioDevice",
     "CallDirection",
     "CallInfo",
     "CallState",

@@ -57,6 +57,7 @@ from . import events, media_plane
 from .account import Account
 from .call import Call, Referral, checked_headers, identity, target_uri, visible_headers
 from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid, HangupInfo
+from .call_keys import KeyWay, send_keys_by_info
 from .call_media import CallMedia
 from .call_table import AccountTouched, CallControlOutput, CallTable, unless_over
 from .call_transfer import Transfers
@@ -68,6 +69,8 @@ __all__ = ["AccountTouched", "CallControl", "CallControlOutput"]
 
 # A level of `logging`, which the core does not import.
 WARNING = 30
+
+CLIENT_REGION = "X-ClientRegion"
 
 
 class CallControl:
@@ -210,9 +213,12 @@ class CallControl:
             if account is None or call.account == account:
                 self._hang_up(call, now)
 
-    def send_dtmf(self, call: CallUuid, digits: str, *, now: float) -> None:
+    def send_dtmf(self, call: CallUuid, digits: str, *, by: KeyWay, now: float) -> None:
         """Queues digits. Raises LocalProtocolError for a bad one, or where none can be sent."""
-        self._media.send_dtmf(self.media.session(call, "send digits"), digits, now=now)
+        if by == "info":
+            send_keys_by_info(self._calls, call, digits, now=now)
+            return
+        self._media.send_dtmf(self.media.session(call, "send digits"), digits, in_band=by == "sound", now=now)
         self._drain_media(now)
 
     def set_muted(self, call: CallUuid, muted: bool, *, now: float) -> None:
@@ -578,7 +584,9 @@ class CallControl:
         uri = parse_uri(call.dest)
         assert isinstance(uri, SipUri)
         referred = call.referral.headers() if call.referral is not None else ()
-        headers = (*call.extra_headers.items(), *referred)
+        region = self._calls.account(call).options.client_region
+        regions = ((CLIENT_REGION, region),) if region is not None else ()
+        headers = (*call.extra_headers.items(), *regions, *referred)
         try:
             sip = self._calls.user_agent(call).invite(uri, body, headers=headers, now=now)
         except LocalProtocolError:  # the flow went while the offer was being made

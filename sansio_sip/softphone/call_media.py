@@ -45,6 +45,7 @@ class CallMedia:
                 stun_servers=account.options.stun_servers,
                 turn_servers=account.options.turn_servers,
                 relay_only=account.options.relay_only,
+                in_band_dtmf=account.options.in_band_dtmf,
                 ca_file=account.options.ca_file,
                 tls_verify=account.options.tls_verify,
             ),
@@ -93,6 +94,9 @@ class CallMedia:
 
     def set_noise_reduction(self, call: CallUuid, on: bool, *, now: float) -> None:
         self._media.set_noise_reduction(self.session(call, "reduce noise"), on, now=now)
+
+    def set_automatic_gain(self, call: CallUuid, on: bool, *, now: float) -> None:
+        self._media.set_automatic_gain(self.session(call, "level audio"), on, now=now)
 
     def watch_levels(self, call: CallUuid, on: bool, *, now: float) -> None:
         self._media.watch_levels(self.session(call, "watch levels"), on, now=now)

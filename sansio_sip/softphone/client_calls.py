@@ -8,6 +8,7 @@ from sansio_sip.trace import recorded
 
 from . import client_events
 from .call_info import CallInfo
+from .call_keys import KeyWay
 from .client_login import LoginCommands
 from .log_book import ERROR, INFO
 from .media_plane import Samples
@@ -168,20 +169,23 @@ class CallCommands(LoginCommands):
         self._drain(now)
         return True
 
-    @recorded
-    def send_dtmf(self, digit: str | int, *, now: float) -> None:
-        """Sends one key, `0` to `9`, `*` or `#`, in the active call (reference: sendDtmf). Gives DtmfSent."""
+    def _send_key(self, digit: str | int, now: float) -> bool:
+        """Sends one key in the first way of `Options.dtmf_options` that the call has."""
         key = str(digit)
         if len(key) != 1 or key not in DIGITS:
-            self._cannot("send_dtmf", f"{digit!r} is no key; give one of {DIGITS}", now)
-        elif self._active is None:
-            self._cannot("send_dtmf", "no call is active; call or answer first", now)
-        else:
+            return self._cannot("send_dtmf", f"{digit!r} is no key; give one of {DIGITS}", now)
+        if self._active is None:
+            return self._cannot("send_dtmf", "no call is active; call or answer first", now)
+        fault = ""
+        for way in _key_ways(self._options.dtmf_options):
             try:
-                self._phone.send_dtmf(self._active, key, now=now)
+                self._phone.send_dtmf(self._active, key, by=way, now=now)
             except LocalProtocolError as error:
-                self._cannot("send_dtmf", str(error), now)
-            self._drain(now)
+                fault = str(error)
+            else:
+                self._drain(now)
+                return True
+        return self._cannot("send_dtmf", fault, now)
 
     @recorded
     def mute(self, *, now: float) -> bool:
@@ -273,6 +277,15 @@ class CallCommands(LoginCommands):
                 now,
             )
         return good
+
+
+def _key_ways(options: tuple[str, ...]) -> tuple[KeyWay, ...]:
+    """See `Options.dtmf_options`. Never two at once: the far end would count the key twice."""
+    if "INFO" in options:
+        return ("info",)
+    if "OUTBAND" not in options:
+        return ("sound",)
+    return ("event", "sound" if "INBAND" in options else "info")
 
 
 def _dialled(number: str) -> str:

@@ -21,6 +21,7 @@ from sansio_sip.timers import TimerSet
 from sansio_sip.trace import RecordedOutbox, recorded
 
 from . import client_events, events
+from .audio_effects import AudioEffect
 from .call_info import AccountId, CallUuid
 from .client_events import ClientEvent
 from .events import Event
@@ -31,7 +32,7 @@ from .softphone import Softphone, SoftphoneOutput
 
 __all__ = ["ClientCore", "ClientOutput", "Leaving", "Timer"]
 
-ClientOutput: TypeAlias = Effect | Event | ClientEvent
+ClientOutput: TypeAlias = Effect | Event | ClientEvent | AudioEffect
 
 # Told at each tick: no line in the log is worth it.
 SILENT = (events.AudioReady, events.LogLine)
@@ -43,6 +44,9 @@ class Timer(Enum):
     ICE = "candidates should have been gathered by now"
     VOLUME = "the volume is measured"
     SPEECH = "whether somebody speaks who is muted"
+    MICROPHONE = "something should have come from the microphone by now"
+    SOUND = "the next piece of what is played here"
+    BUSY = "the tone of a call that has failed ends"
 
 
 class Leaving(Enum):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from .call_info import CallUuid
+from .media_plane import Samples
 
 __all__ = [
     "AudioDeviceChange",
@@ -16,6 +17,7 @@ __all__ = [
     "FeedbackSent",
     "MediaMetrics",
     "MediaPermission",
+    "MicrophoneAudio",
     "NoiseReductionReady",
     "PermissionDenied",
     "TokenRequested",
@@ -148,6 +150,19 @@ class AudioDeviceChange:
 
 
 @dataclass(frozen=True, slots=True)
+class MicrophoneAudio:
+    """What the microphone has given, int16 of shape (n,) at `rate` Hz; told while a program wants its stream."""
+
+    samples: Samples
+    rate: int
+
+    name: ClassVar[str] = "onMicrophoneAudio"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"samples": len(self.samples), "rate": self.rate}
+
+
+@dataclass(frozen=True, slots=True)
 class NoiseReductionReady:
     """onNoiseReductionReady: `start_noise_reduction` may be called."""
 
@@ -211,6 +226,7 @@ ClientEvent: TypeAlias = (
     | MediaPermission
     | WebrtcNotSupported
     | AudioDeviceChange
+    | MicrophoneAudio
     | NoiseReductionReady
     | CallStatistics
     | FeedbackSent

@@ -9,8 +9,8 @@ from sansio_sip.trace import recorded
 
 from . import events
 from .call_info import CallUuid
-from .client_audio import AudioCommands
 from .client_events import FeedbackFailed, FeedbackSent
+from .client_tones import ToneCommands
 from .feedback import FeedbackQueue, checked_feedback
 from .log_book import INFO
 from .softphone import SoftphoneOutput
@@ -20,7 +20,7 @@ __all__ = ["FeedbackCommands"]
 MAX_CALLS = 100  # past calls that feedback may still be about
 
 
-class FeedbackCommands(AudioCommands):
+class FeedbackCommands(ToneCommands):
     """See `sansio_sip.softphone.Client`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

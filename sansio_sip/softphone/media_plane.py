@@ -28,6 +28,7 @@ from sansio_sip.effects import (
 from sansio_sip.sdp.model import SessionDescription
 
 from .ice_servers import IceServerUrl, TurnAccount
+from .sound_plane import Sound, SoundKind, SoundPlane
 
 __all__ = [
     "AudioAvailable",
@@ -47,6 +48,9 @@ __all__ = [
     "MediaStatistics",
     "Samples",
     "SessionId",
+    "Sound",
+    "SoundKind",
+    "SoundPlane",
     "TonesSent",
     "TurnAccount",
 ]
@@ -130,8 +134,8 @@ class MediaStatistics:
         remote_lost, remote_jitter_ms: what the peer reports of our packets.
         setup_ms: open_session to the first moment media could flow; ice_ms and dtls_ms are parts of it.
         concealed: frames played out that had to be made up. discarded: packets that came too late or twice.
-        local_level_dbfs, remote_level_dbfs: mean level since the snapshot before, of what we send before it is muted,
-            and of what we play out; None where nothing was sent or played, or levels are not measured.
+        local_level_dbfs, remote_level_dbfs: mean level of the last 5 s, of what we send before it is muted, and of what
+            we play out; None where nothing was sent or played.
         rejected: datagrams that failed a check (authentication, replay, malformed, unknown source), by cause.
     """
 
@@ -267,7 +271,12 @@ class MediaPlane(Protocol):
 
     Offer and answer may be repeated in a session (hold, restart): each `create_offer` gives a `LocalDescription` with a
     higher version in its `o=` line.
+
+    Attributes:
+        sounds: tones and media for devices here; no part of any session.
     """
+
+    sounds: SoundPlane
 
     def open_session(
         self, session: SessionId, options: MediaOptions, *, after: SessionId | None = None, now: float
@@ -309,6 +318,9 @@ class MediaPlane(Protocol):
 
     def set_noise_reduction(self, session: SessionId, on: bool, *, now: float) -> None:
         """On: noise is taken out of what is written before it is sent, from the next frame on, 20 ms later."""
+
+    def set_automatic_gain(self, session: SessionId, on: bool, *, now: float) -> None:
+        """On: what is written is brought to the level of speech before it is sent, from the next frame on."""
 
     def watch_levels(self, session: SessionId, on: bool, *, now: float) -> None:
         """On: `audio_levels` has figures from the next tick on. Off is how a session begins."""

@@ -26,6 +26,9 @@ __all__ = ["AccountOptions", "Options", "SoftphoneOptions"]
 CODECS = ("opus", "g722", "pcmu", "pcma")
 DEFAULT_CODECS = ("opus", "pcmu", "pcma")
 TRACKING = ("ALL", "NONE", "REMOTEONLY", "LOCALONLY")
+REGIONS = ("usa_west", "usa_east", "australia", "europe", "asia", "south_america", "south_asia")
+DTMF_TYPES = ("INBAND", "OUTBAND", "INFO")
+COUNTRIES = ("au", "br", "ch", "cn", "de", "es", "fr", "in", "it", "jp", "nl", "ru", "uk", "us")
 DEBUG_LEVELS = ("OFF", "ERROR", "WARN", "INFO", "DEBUG", "ALL")
 ANY_ADDRESS = Address("0.0.0.0", 0)
 
@@ -75,6 +78,8 @@ class AccountOptions:
         turn_servers: `ice_servers.TurnAccount`s, asked to relay where nothing else helps, over UDP, TCP or TLS; with
             WebRTC.
         relay_only: WebRTC media goes by way of a relay alone, and the far end is told no address of ours.
+        in_band_dtmf: keys are listened for in the sound too, where the far end takes no telephone-event.
+        client_region: of the service, sent along with each INVITE; None: nothing is.
         allow_multiple_incoming: False answers 486 to a call that comes while there is another.
         policy: what a peer may make the phone do: REFER, 3xx, Replaces.
         reliability: of provisional responses (RFC 3262): "none", "supported" or "required".
@@ -106,6 +111,8 @@ class AccountOptions:
     stun_servers: tuple[str, ...] = ()
     turn_servers: tuple[TurnAccount, ...] = ()
     relay_only: bool = False
+    in_band_dtmf: bool = False
+    client_region: str | None = None
     allow_multiple_incoming: bool = False
     policy: CallPolicy = field(default_factory=CallPolicy)
     reliability: Reliability = "supported"
@@ -140,6 +147,8 @@ class AccountOptions:
                 raise ValueError(f"{name} is {(base, limit)!r}: allowed are seconds, 0.1 <= base <= maximum <= 86400")
         self.server_urls()
         self._check_ice_servers()
+        if self.client_region is not None and self.client_region not in REGIONS:
+            raise ValueError(f"client_region is {self.client_region!r}: allowed are {', '.join(REGIONS)}")
         if self.reliability not in ("none", "supported", "required"):
             raise ValueError(f"reliability is {self.reliability!r}: allowed are none, supported, required")
         if self.session_expires and not MIN_SE <= self.session_expires <= MAX_EXPIRES:
@@ -218,6 +227,14 @@ class Options:
         quality: thresholds of mediaMetrics.
         feedback_url: http:// or https:// URL that feedback is posted to, as JSON; empty: there is none.
         enable_noise_reduction: whether `start_noise_reduction` may be used (reference: enableNoiseReduction).
+        automatic_gain_control: what a microphone gives is brought to the level of speech.
+        perm_on_click: the microphone is tried when a call needs it, and not at once (reference: permOnClick).
+        client_region: sent along with each INVITE (reference: clientRegion).
+        dtmf_options: how keys are sent (reference: dtmfOptions), one or more of `OUTBAND` (telephone-event, or else SIP
+            INFO), `INBAND` (the sound itself) and `INFO` (SIP INFO whatever was negotiated). OUTBAND and INBAND:
+            telephone-event, or else the sound.
+        tone_country: ISO 3166, in lower case: whose network's tones are played.
+        busy_tone: a call that fails is followed by a few seconds of that country's busy tone.
         codecs, profiles, display_name, bind, media_addresses, stun_servers, turn_servers, relay_only, login_timeout,
             ca_file, tls_verify: as in AccountOptions.
     """
@@ -231,6 +248,12 @@ class Options:
     enable_tracking: bool = True
     enable_quality_tracking: str = "ALL"
     enable_noise_reduction: bool = False
+    automatic_gain_control: bool = True
+    perm_on_click: bool = False
+    client_region: str | None = None
+    dtmf_options: tuple[str, ...] = ("INBAND", "OUTBAND")
+    tone_country: str = "us"
+    busy_tone: bool = False
     feedback_url: str = ""
     stun_servers: tuple[str, ...] = ()
     turn_servers: tuple[TurnAccount, ...] = ()
@@ -259,6 +282,12 @@ class Options:
             raise ValueError(
                 f"enable_quality_tracking is {self.enable_quality_tracking!r}: allowed are {', '.join(TRACKING)}"
             )
+        if not self.dtmf_options or any(each not in DTMF_TYPES for each in self.dtmf_options):
+            raise ValueError(
+                f"dtmf_options is {self.dtmf_options!r}: allowed are one or more of {', '.join(DTMF_TYPES)}"
+            )
+        if self.tone_country not in COUNTRIES:
+            raise ValueError(f"tone_country is {self.tone_country!r}: allowed are {', '.join(COUNTRIES)}")
         if self.debug not in DEBUG_LEVELS:
             raise ValueError(f"debug is {self.debug!r}: allowed are {', '.join(DEBUG_LEVELS)}")
         if not MIN_REFRESH <= self.registration_refresh_timer <= MAX_EXPIRES:
@@ -290,6 +319,8 @@ class Options:
             stun_servers=self.stun_servers,
             turn_servers=self.turn_servers,
             relay_only=self.relay_only,
+            in_band_dtmf="INBAND" in self.dtmf_options,
+            client_region=self.client_region,
             allow_multiple_incoming=self.allow_multiple_incoming_calls,
             login_timeout=self.login_timeout,
             ca_file=self.ca_file,

@@ -49,6 +49,7 @@ from .account import (
 )
 from .call_control import AccountTouched, CallControl
 from .call_info import AccountId, CallInfo, CallUuid
+from .call_keys import KeyWay
 from .events import Event
 from .media_plane import AudioLevels, MediaPlane, MediaStatistics, Samples
 from .options import AccountOptions, SoftphoneOptions
@@ -254,12 +255,16 @@ class Softphone:
         self._drain_calls(now)
 
     @recorded
-    def send_dtmf(self, call: CallUuid, digits: str, *, now: float) -> None:
+    def send_dtmf(self, call: CallUuid, digits: str, *, by: KeyWay = "event", now: float) -> None:
         """Queues digits `0-9 * # A-D`, `,` for a pause of 2 s (reference: sendDtmf). Gives DtmfSent.
+
+        Args:
+            by: "event" (telephone-event, RFC 4733), "sound" (the tones themselves), or "info" (a SIP INFO for each key,
+                at once, which knows no pause).
 
         Raises LocalProtocolError: a bad digit, the call has no audio yet, or no telephone-event was negotiated.
         """
-        self._calls.send_dtmf(call, digits, now=now)
+        self._calls.send_dtmf(call, digits, by=by, now=now)
         self._drain_calls(now)
 
     @recorded
@@ -399,6 +404,11 @@ class Softphone:
     def set_noise_reduction(self, call: CallUuid, on: bool, *, now: float) -> None:
         """Takes noise out of what is sent. Raises LocalProtocolError where the call has no audio yet."""
         self._calls.media.set_noise_reduction(call, on, now=now)
+
+    @recorded
+    def set_automatic_gain(self, call: CallUuid, on: bool, *, now: float) -> None:
+        """Brings what is sent to the level of speech. Raises LocalProtocolError where the call has no audio yet."""
+        self._calls.media.set_automatic_gain(call, on, now=now)
 
     @recorded
     def watch_levels(self, call: CallUuid, on: bool, *, now: float) -> None:

@@ -61,9 +61,9 @@ class Host:
         return self.scene.world.do(self.name, method, *args, **kwargs)
 
     def events(self, *kinds: type[T]) -> list[T]:
-        """What it has said; audio, log and statistics left out."""
+        """What it has said; audio, log and statistics left out, and what it asks of its devices."""
         said = self.scene.world.outputs(self.name, *kinds)
-        return [event for event in said if kinds or event.name not in QUIET]
+        return [event for event in said if kinds or getattr(event, "name", "log") not in QUIET]
 
     def names(self) -> list[str]:
         said: list[Any] = self.events()

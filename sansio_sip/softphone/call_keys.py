@@ -1,0 +1,30 @@
+"""Keys of a telephone, sent outside of its sound: a SIP INFO for each."""
+
+from typing import Literal, TypeAlias
+
+from sansio_sip.dtmf.info import DTMF_RELAY, relay_body
+from sansio_sip.errors import LocalProtocolError
+
+from . import events
+from .call_info import CallState, CallUuid
+from .call_table import CallTable
+
+__all__ = ["KeyWay", "send_keys_by_info"]
+
+KeyWay: TypeAlias = Literal["event", "sound", "info"]
+"""How a key is sent: as telephone-event (RFC 4733), as the sound of its two tones, or by SIP INFO."""
+
+
+def send_keys_by_info(table: CallTable, call: CallUuid, digits: str, *, now: float) -> None:
+    """Sends an INFO (`application/dtmf-relay`) for each key, in order. Gives DtmfSent.
+
+    Raises LocalProtocolError: a bad digit, a pause, or the call was not answered.
+    """
+    row = table.get(call)
+    bodies = [relay_body(digit) for digit in digits]
+    if row.state is not CallState.ANSWERED or row.sip is None:
+        raise LocalProtocolError(f"cannot send digits: call {call} is {row.state.value}; it must be answered first")
+    for body in bodies:
+        table.user_agent(row).send_info(row.sip, DTMF_RELAY, body, now=now)
+    table.touched(row)
+    table.put(events.DtmfSent(row.account, row.info))
