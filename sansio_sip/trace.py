@@ -161,7 +161,8 @@ class MachineTrace:
     ) -> T:
         result = compute()
         codec = self._writer.codec
-        row = {"m": self._name, "q": name, "in": _digest(codec.encode(inputs)), "r": codec.encode_answer(result, disclosure)}
+        answer = codec.encode_answer(result, disclosure)
+        row = {"m": self._name, "q": name, "in": _digest(codec.encode(inputs)), "r": answer}
         self._writer.row(row)
         return result
 
