@@ -181,16 +181,16 @@ class MediaEngine:
             row.receive_datagram(flow, data, source, now=now)
             self._drain(row, now)
 
-    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
-        row, asked = self._queries.pop(query, (None, 0))
-        if row is not None and row.id in self._sessions:
-            row.resolved(asked, records, now=now)
-            self._drain(row, now)
     def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
         if (row := self._flows.get(flow)) is not None:
             row.receive_stream(flow, data, now=now)
             self._drain(row, now)
 
+    def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
+        row, asked = self._queries.pop(query, (None, 0))
+        if row is not None and row.id in self._sessions:
+            row.resolved(asked, records, now=now)
+            self._drain(row, now)
 
     def handle_timeout(self, *, now: float) -> None:
         for session in self._deadlines.due(now):

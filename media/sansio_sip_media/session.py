@@ -449,13 +449,13 @@ class MediaSession:
             self._drain_transport(now)
         return self._transport
 
-    @property
-    def _is_gathering(self) -> bool:
     def _with_stream(self, flow: FlowId) -> WebRtcTransport | None:
         """The transport, where this is its stream to a relay."""
         transport = self._transport
         return transport if isinstance(transport, WebRtcTransport) and transport.owns_stream(flow) else None
 
+    @property
+    def _is_gathering(self) -> bool:
         return isinstance(self._transport, WebRtcTransport) and self._transport.is_gathering
 
     def _local_media(self, direction: str) -> LocalMedia:

@@ -337,16 +337,16 @@ class CallControl:
         self._media.receive_datagram(flow, data, source, now=now)
         self._drain_media(now)
 
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
+        self._media.receive_stream(flow, data, now=now)
+        self._drain_media(now)
+
     @property
     def addresses(self) -> tuple[str, ...]:
         """Those that this host has."""
         return self._relocation.present
 
     def interfaces_changed(self, addresses: tuple[str, ...], *, now: float) -> None:
-    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
-        self._media.receive_stream(flow, data, now=now)
-        self._drain_media(now)
-
         """Accounts are told after this."""
         self._relocation.interfaces_changed(addresses, now=now)
         self._drain_media(now)

@@ -88,11 +88,11 @@ class MediaOptions:
         stun_servers: `stun:host:port`; with WebRTC, asked for our address as the world sees it.
         turn_servers: with WebRTC, asked to relay.
         relay_only: with WebRTC, use relays alone, and tell the peer no address of ours.
+        ca_file, tls_verify: for relays over TLS, as in `TlsPolicy`.
     """
 
     profiles: tuple[MediaProfile, ...] = (MediaProfile.WEBRTC,)
     codecs: tuple[str, ...] = ("opus", "pcmu", "pcma")
-        ca_file, tls_verify: for relays over TLS, as in `TlsPolicy`.
     bind: tuple[str, ...] = ("127.0.0.1",)
     dscp: int = 46
     disconnect_timeout: float = 30.0
@@ -103,12 +103,12 @@ class MediaOptions:
     stun_servers: tuple[str, ...] = ()
     turn_servers: tuple[TurnAccount, ...] = ()
     relay_only: bool = False
+    ca_file: str | None = None
+    tls_verify: bool = True
     in_band_dtmf: bool = False
 
 
 class IceState(Enum):
-    ca_file: str | None = None
-    tls_verify: bool = True
     """RFC 8445 and the W3C's iceConnectionState."""
 
     NEW = "new"
@@ -251,12 +251,12 @@ class AudioAvailable:
 MediaOutput: TypeAlias = (
     OpenDatagram
     | SendDatagram
+    | OpenStream
+    | SendStream
     | CloseFlow
     | Resolve
     | LocalDescription
     | MediaNotice
-    | OpenStream
-    | SendStream
     | MediaConnected
     | MediaDisconnected
     | MediaFailed
@@ -366,6 +366,8 @@ class MediaPlane(Protocol):
 
     def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None: ...
 
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None: ...
+
     def handle_timeout(self, *, now: float) -> None: ...
 
     def next_timeout(self) -> float | None: ...
@@ -373,5 +375,3 @@ class MediaPlane(Protocol):
     def poll_output(self) -> MediaOutput | None: ...
 
     def outputs(self) -> Iterator[MediaOutput]: ...
-    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None: ...
-
