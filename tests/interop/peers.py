@@ -6,7 +6,6 @@ A peer that is absent skips the test with the reason; where SANSIO_SIP_REQUIRE_P
 import json
 import os
 import queue
-import re
 import shutil
 import signal
 import socket
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drivers.certificates import write_certificate
 from shared import require_shared
 
 __all__ = [
@@ -29,15 +29,21 @@ __all__ = [
     "command",
     "free_port",
     "kamailio",
+    "malformed",
+    "namespace",
     "node_modules",
     "page",
     "require",
+    "run_inside",
     "sansio_sip",
     "wait_for",
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEECH = ROOT / "apps" / "sansio_sip_cli" / "speech"
+HERE = Path(__file__).parent
+KAMAILIO = HERE / "kamailio" / "kamailio.cfg"
+PAGES = HERE / "browser"
 
 # Seconds for anything that should take one or two: it turns a hang into a failure.
 PATIENCE = 30.0
@@ -201,9 +207,41 @@ class Lines:
 
 
 @contextmanager
-def command(arguments: list[str], **options: Any) -> Iterator[Lines]:
-    """A process for the length of a block."""
-    lines = Lines(arguments, **options)
+def namespace() -> Iterator[int]:
+    """A network namespace of the test's own, by the process that holds it; it has loopback alone."""
+    require("unshare", "nsenter", "ip")
+    if os.geteuid() != 0:
+        absent("network namespaces need root")
+    holder = subprocess.Popen(["unshare", "-n", "sleep", "600"], stderr=subprocess.PIPE, text=True)
+    try:
+        own = os.readlink("/proc/self/ns/net")
+        wait_for(
+            lambda: holder.poll() is not None or os.readlink(f"/proc/{holder.pid}/ns/net") != own, "a network namespace"
+        )
+        if holder.poll() is not None:
+            assert holder.stderr is not None
+            absent(f"this kernel gives no network namespace: {holder.stderr.read()[-200:]}")
+        run_inside(holder.pid, "ip", "link", "set", "lo", "up")
+        yield holder.pid
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def enter(holder: int | None) -> list[str]:
+    """What makes a command run in a namespace."""
+    return [] if holder is None else ["nsenter", "-t", str(holder), "-n"]
+
+
+def run_inside(holder: int, *arguments: str) -> None:
+    """Runs a command in a namespace to its end."""
+    subprocess.run([*enter(holder), *arguments], check=True)
+
+
+@contextmanager
+def command(arguments: list[str], *, inside: int | None = None, **options: Any) -> Iterator[Lines]:
+    """A process for the length of a block; `inside` is the namespace that it runs in."""
+    lines = Lines([*enter(inside), *arguments], **options)
     try:
         yield lines
     finally:
@@ -211,9 +249,10 @@ def command(arguments: list[str], **options: Any) -> Iterator[Lines]:
 
 
 @contextmanager
-def sansio_sip(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Lines]:
+def sansio_sip(*arguments: str, inside: int | None = None, env: Mapping[str, str] | None = None) -> Iterator[Lines]:
     """Our own command, with --json, as a user has it."""
-    with command([sys.executable, "-m", "sansio_sip_cli", *arguments, "--json"], env=env, cwd=ROOT) as lines:
+    own = [sys.executable, "-m", "sansio_sip_cli", *arguments, "--json"]
+    with command(own, inside=inside, env=env, cwd=ROOT) as lines:
         yield lines
 
 
@@ -232,35 +271,58 @@ class Kamailio:
 
 
 @contextmanager
-def kamailio(folder: Path, *, tls: bool = False) -> Iterator[Kamailio]:
-    """A Kamailio of its own, with no memory of other tests."""
+def kamailio(folder: Path, *, tls: bool = False, rtpengine: str = "", inside: int | None = None) -> Iterator[Kamailio]:
+    """A Kamailio of its own, with no memory of other tests; `rtpengine` is the socket of one that bridges its calls."""
     require("kamailio")
-    script = recipes("run_kamailio.sh")
     peer = Kamailio(tls=tls)
-    env = {
-        "DIR": str(folder),
-        "UDP_TCP_PORT": str(peer.port),
-        "WS_PORT": str(peer.ws_port),
-        "TLS_PORT": str(peer.tls_port),
-        "DOMAIN": peer.domain,
-        "TLS": "1" if tls else "",
-    }
-    with command(["sh", str(script)], env=env) as lines:
+    defines = {"DOMAIN": peer.domain, "ALGORITHM": "MD5"}
+    listeners = [f"udp:127.0.0.1:{peer.port}", f"tcp:127.0.0.1:{peer.port}", f"tcp:127.0.0.1:{peer.ws_port}"]
+    if tls:
+        certificate, key = write_certificate(folder)
+        defines |= {"WITH_TLS": "", "CERTIFICATE": str(certificate), "KEY": str(key)}
+        listeners.append(f"tls:127.0.0.1:{peer.tls_port}")
+    if rtpengine:
+        defines |= {"WITH_RTPENGINE": "", "RTPENGINE": rtpengine}
+    pid_file = folder / "kamailio.pid"
+    arguments = [
+        "kamailio",
+        "-DD",
+        "-E",
+        "-f",
+        str(KAMAILIO),
+        "-Y",
+        str(folder),
+        "-w",
+        str(folder),
+        "-P",
+        str(pid_file),
+    ]
+    for name, value in defines.items():
+        arguments += ["-A", f'{name}="{value}"' if value else name]
+    for listener in listeners:
+        arguments += ["-l", listener]
+    # Shared memory for the transactions of a few hundred calls.
+    with command([*arguments, "-m", "256", "-M", "8"], inside=inside) as lines:
 
         def up() -> bool:
             assert lines.process.poll() is None, f"Kamailio ended\n{lines}"
-            with socket.socket() as sock:
-                return (folder / "kamailio.pid").exists() and sock.connect_ex(("127.0.0.1", peer.ws_port)) == 0
+            return pid_file.exists() and listens(lines.process.pid, peer.ws_port)
 
         wait_for(up, "Kamailio is up")
         yield peer
 
 
+def listens(pid: int, port: int) -> bool:
+    """Somebody listens for TCP there, in the network of this process."""
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return any(local.endswith(f":{port:04X}") and state == "0A" for _, local, _, state, *_ in rows)
+
+
 @contextmanager
-def capture(path: Path, ports: str) -> Iterator[None]:
-    """Captures what passes over loopback; `ports` is a capture filter."""
+def capture(path: Path, *, inside: int) -> Iterator[None]:
+    """Captures what passes over the loopback of a namespace: what others say at the same time is not in it."""
     require("tshark")
-    with command(["tshark", "-q", "-i", "lo", "-w", str(path), "-f", ports]) as lines:
+    with command(["tshark", "-q", "-i", "lo", "-w", str(path), "-f", "udp or tcp"], inside=inside) as lines:
         lines.until_error("Capturing on")
         yield
 
@@ -268,24 +330,21 @@ def capture(path: Path, ports: str) -> Iterator[None]:
 def malformed(path: Path, *, ws_port: int, encrypted: bool) -> tuple[dict[str, int], list[str]]:
     """How many packets of each protocol tshark sees in a capture, and what it says of bad ones.
 
-    SRTP that was negotiated in what tshark cannot follow looks to it like RTP and RTCP with strange contents; with
-    `encrypted` it is not asked about those.
+    With `encrypted` it is not asked about RTCP: what SRTCP encrypts, it reads as reports that make no sense. The header
+    of RTP is in the clear, so that is judged in each case.
     """
-    script = recipes("check_pcap.sh")
-    result = subprocess.run(
-        ["sh", str(script), str(path)],
-        env={**os.environ, "WS_PORTS": str(ws_port)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    counts = {}
-    for line in result.stdout.splitlines():
-        name, _, number = line.rpartition(" ")
-        if number.isdigit() and not line.startswith("-"):
-            counts[name.strip()] = int(number)
-    bad = result.stdout.partition("--- malformed or expert errors (severity >= error)")[2].strip().splitlines()
-    return counts, [line for line in bad if not (encrypted and re.search(r":s?rtc?p\b", line))]
+    reading = ["tshark", "-r", str(path), "-d", f"tcp.port=={ws_port},http"]
+    if encrypted:
+        reading += ["--disable-protocol", "rtcp"]
+
+    def rows(*arguments: str) -> list[str]:
+        result = subprocess.run([*reading, *arguments], capture_output=True, text=True, check=True)
+        return result.stdout.splitlines()
+
+    seen = ("websocket && sip", "sip && !websocket", "stun", "dtls", "rtp", "rtpevent")
+    counts = {protocol: len(rows("-Y", protocol)) for protocol in seen}
+    fields = [word for name in ("frame.number", "frame.protocols", "_ws.expert.message") for word in ("-e", name)]
+    return counts, rows("-Y", "_ws.malformed || _ws.expert.severity == error", "-T", "fields", *fields)
 
 
 def node_modules() -> Path:
@@ -315,12 +374,13 @@ def page(folder: Path, user: str, peer: Kamailio, wav: Path) -> Iterator[Lines]:
     Say rows such as {"do": "call", "target": ...}; see page.mjs.
     """
     modules = node_modules()
-    pages, library = recipes("pages"), recipes("lib/browser.mjs")
-    subprocess.run(["sh", str(recipes("build_www.sh")), str(modules), str(folder)], check=True, capture_output=True)
+    # npm has JsSIP in pieces.
+    bundle = [str(modules / ".bin" / "esbuild"), str(modules / "jssip" / "lib" / "JsSIP.js"), "--bundle"]
+    options = ["--format=iife", "--global-name=JsSIP", f"--outfile={folder / 'jssip.js'}", "--log-level=warning"]
+    subprocess.run([*bundle, *options], check=True, capture_output=True)
     env = {
         "NM": str(modules),
-        "LIBRARY": str(library),
-        "PAGES": str(pages),
+        "PAGES": str(PAGES),
         "WWW": str(folder),
         "WS": peer.server("ws"),
         "DOMAIN": peer.domain,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from interop.peers import SPEECH, Kamailio, capture, kamailio, malformed, sansio_sip
+from interop.peers import SPEECH, Kamailio, capture, kamailio, malformed, namespace, sansio_sip
 
 from sansio_sip_cli.audio import load
 from sansio_sip_media.likeness import likeness
@@ -34,10 +34,14 @@ def test_two_phones_register_talk_and_part(tmp_path: Path, transport: str, media
     pcap = tmp_path / "call.pcap"
     (tmp_path / "kamailio").mkdir()
     secure = transport in ("tls", "wss")
-    with kamailio(tmp_path / "kamailio", tls=secure) as peer, capture(pcap, "udp or tcp"):
+    with (
+        namespace() as inside,
+        kamailio(tmp_path / "kamailio", tls=secure, inside=inside) as peer,
+        capture(pcap, inside=inside),
+    ):
         options = ["--server", peer.server(transport), "--media", media, "--runtime", runtime]
         if secure:
-            options += ["--ca", str(tmp_path / "kamailio" / "cert.pem")]
+            options += ["--ca", str(tmp_path / "kamailio" / "certificate.pem")]
         with sansio_sip(
             "answer",
             f"sip:bob@{peer.domain}",
@@ -48,6 +52,7 @@ def test_two_phones_register_talk_and_part(tmp_path: Path, transport: str, media
             "--record",
             str(tmp_path / "bob.wav"),
             *options,
+            inside=inside,
         ) as bob:
             bob.event("onLogin")
             with sansio_sip(
@@ -65,6 +70,7 @@ def test_two_phones_register_talk_and_part(tmp_path: Path, transport: str, media
                 "--header",
                 "X-PH-Order: 42",
                 *options,
+                inside=inside,
             ) as alice:
                 assert alice.wait() == 0, str(alice)
             assert bob.wait() == 0, str(bob)

@@ -6,7 +6,8 @@ from pathlib import Path
 from socket import SOCK_DGRAM
 
 import pytest
-from interop.peers import SPEECH, command, free_port, recipes, require, sansio_sip
+from interop.peers import SPEECH, command, free_port, require, sansio_sip
+from interop.sipp import answers, calls, sipp
 
 from sansio_sip_cli.audio import load
 from sansio_sip_media.likeness import likeness
@@ -14,16 +15,15 @@ from sansio_sip_media.likeness import likeness
 pytestmark = pytest.mark.interop
 
 
-def sipp(scenario: str, *arguments: str) -> list[str]:
-    require("sipp")
-    media = str(free_port(SOCK_DGRAM) & ~1)
-    common = ["-i", "127.0.0.1", "-mi", "127.0.0.1", "-mp", media, "-m", "1", "-nostdin", "-trace_err"]
-    return ["sipp", *arguments, "-sf", str(recipes(f"sipp/{scenario}")), *common]
+def media_port() -> str:
+    """An even port, as RTP has them."""
+    return str(free_port(SOCK_DGRAM) & ~1)
 
 
 def test_we_call_a_sipp_that_echoes(tmp_path: Path) -> None:
     port = free_port(SOCK_DGRAM)
-    with command([*sipp("uas.xml"), "-p", str(port), "-rtp_echo"], cwd=tmp_path) as uas:
+    uas_command = sipp(tmp_path, "uas", answers(), "-p", str(port), "-mp", media_port(), "-rtp_echo")
+    with command(uas_command, cwd=tmp_path) as uas:
         with sansio_sip(
             "call",
             "sip:alice@127.0.0.1",
@@ -64,6 +64,8 @@ def test_a_sipp_calls_us_and_speaks(tmp_path: Path) -> None:
             f"127.0.0.1:{ours}",
             "-p",
             str(free_port(SOCK_DGRAM)),
+            "-mp",
+            media_port(),
             "-d",
             "9000",
             "-s",
@@ -75,7 +77,7 @@ def test_a_sipp_calls_us_and_speaks(tmp_path: Path) -> None:
             "domain",
             "127.0.0.1",
         ]
-        with command(sipp("uac_rtp.xml", *arguments), cwd=tmp_path) as uac:
+        with command(sipp(tmp_path, "uac", calls(stream="audio.ul"), *arguments), cwd=tmp_path) as uac:
             assert uac.wait() == 0, str(uac)
         assert phone.wait() == 0, str(phone)
     assert re.fullmatch(r"\d+\.\d+|\d+", str(phone.event("summary")["calls"][0]["duration_s"]))

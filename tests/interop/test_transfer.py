@@ -122,5 +122,5 @@ def heard_events(stack: AsyncExitStack, call: Call) -> Any:
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls", "ws", "wss"])
 def test_hold_and_transfer_between_three_phones(tmp_path: Path, transport: str) -> None:
     with kamailio(tmp_path, tls=transport in ("tls", "wss")) as peer:
-        ca = tmp_path / "cert.pem" if transport in ("tls", "wss") else None
+        ca = tmp_path / "certificate.pem" if transport in ("tls", "wss") else None
         asyncio.run(talk(peer, transport, ca))

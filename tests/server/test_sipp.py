@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +12,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from shared import require_shared
+from interop.peers import command
+from interop.sipp import answers, registers, sipp
+from interop.sipp import calls as scenario_calls
 
 pytestmark = pytest.mark.interop
 
@@ -27,9 +28,9 @@ def serving() -> Iterator[dict[str, str]]:
     """The server in a process of its own; `host:port` of its listeners by scheme."""
     paths = [str(ROOT), *(str(ROOT / folder) for folder in ("transports", "media", "apps"))]
     users = [f"--user={name}:pw-{name}" for name in ("carol", "dave")]
-    command = [sys.executable, "-m", "sansio_sip_cli", "serve", "--json", "--domain=sip.test", *users]
+    arguments = [sys.executable, "-m", "sansio_sip_cli", "serve", "--json", "--domain=sip.test", *users]
     process = subprocess.Popen(
-        [*command, "--udp=127.0.0.1:0", "--tcp=127.0.0.1:0"],
+        [*arguments, "--udp=127.0.0.1:0", "--tcp=127.0.0.1:0"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         stdout=subprocess.PIPE,
         text=True,
@@ -53,31 +54,22 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("scheme", "transport"), [("udp", "u1"), ("tcp", "t1")])
-def test_sipp_calls_sipp_through_the_server(scheme: str, transport: str) -> None:
-    if shutil.which("sipp") is None:
-        pytest.skip("sipp is not installed (Debian: sip-tester)")
-    script = require_shared("peers/sipp_pair.sh")
-    uas, uac = free_ports(2)
+def test_sipp_calls_sipp_through_the_server(tmp_path: Path, scheme: str, transport: str) -> None:
+    uas_port, uac_port, register_port = (str(port) for port in free_ports(3))
+    names = ("-t", transport, "-s", "carol", "-key", "from", "dave", "-key", "domain", "sip.test")
     with serving() as addresses:
-        environment = {
-            "T": transport,
-            "PROXY": addresses[scheme],
-            "DOMAIN": "sip.test",
-            "FROM": "dave",
-            "TO": "carol",
-            "N": str(CALLS),
-            "R": "20",
-            "UAS_PORT": str(uas),
-            "UAC_PORT": str(uac),
-        }
-        ran = subprocess.run(
-            ["sh", str(script), "uac.xml"],
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-    assert ran.returncode == 0, ran.stdout
-    successful = next(line for line in ran.stdout.splitlines() if "Successful call" in line)
-    assert int(successful.split("|")[-1]) == CALLS
+        proxy = addresses[scheme]
+        registration = (proxy, *names, "-p", register_port, "-au", "carol", "-ap", "pw-carol", "-key", "contact_port")
+        with (
+            command(
+                sipp(tmp_path, "uas", answers(), "-t", transport, "-p", uas_port, calls=CALLS), cwd=tmp_path
+            ) as callee,
+            command(sipp(tmp_path, "register", registers(), *registration, uas_port), cwd=tmp_path) as registers_callee,
+        ):
+            assert registers_callee.wait() == 0, str(registers_callee)
+            credentials = ("-au", "dave", "-ap", "pw-dave", "-p", uac_port, "-d", "300", "-r", "20")
+            calling = sipp(tmp_path, "uac", scenario_calls(), proxy, *names, *credentials, calls=CALLS)
+            with command(calling, cwd=tmp_path) as caller:
+                # Either ends with 0 once each of its calls went as written, up to the BYE.
+                assert caller.wait(TIMEOUT) == 0, str(caller)
+            assert callee.wait(TIMEOUT) == 0, str(callee)
