@@ -1,8 +1,6 @@
 """A stranger: coturn gives our endpoints mapped and relayed addresses, and carries their checks and data."""
 
 import asyncio
-import os
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 from ice.endpoint import Endpoint
 from ice.loop_network import LoopNetwork
-from shared import require_shared
+from interop.peers import free_port, require
 
 from sansio_sip.context import Secret
 from sansio_sip.effects import Address
@@ -23,23 +21,18 @@ pytestmark = pytest.mark.interop
 WITHIN = 30.0
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def coturn(folder: Path) -> AsyncIterator[Address]:
-    if shutil.which("turnserver") is None:
-        pytest.skip("turnserver (coturn) is not installed")
-    script = require_shared("peers/run_turn.sh")
-    port = free_port()
-    environment = {**os.environ, "TURN_PORT": str(port), "DIR": str(folder), "LIMIT": "120", "VERBOSE": "1"}
+    require("turnserver")
+    port = free_port(socket.SOCK_DGRAM)
+    options = [
+        "-n", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", f"--listening-port={port}", "--lt-cred-mech",
+        "--realm=sip.test", "--user=turn:pw-turn", "--fingerprint", "--allow-loopback-peers", "--no-tls", "--no-dtls",
+        "--no-cli", f"--pidfile={folder / 'turn.pid'}", f"--userdb={folder / 'turn.db'}", "--verbose",
+        "--log-file=stdout",
+    ]  # fmt: skip
     with (folder / "coturn.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            "sh", str(script), env=environment, cwd=folder, stdout=log, stderr=log
-        )
+        process = await asyncio.create_subprocess_exec("turnserver", *options, cwd=folder, stdout=log, stderr=log)
     try:
         yield Address("127.0.0.1", port)
     finally:

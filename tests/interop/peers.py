@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 from drivers.certificates import write_certificate
-from shared import require_shared
 
 __all__ = [
     "SPEECH",
@@ -63,11 +62,6 @@ def require(*commands: str) -> None:
     for name in commands:
         if shutil.which(name) is None:
             absent(f"{name} is not installed (see .ci/run for the package)")
-
-
-def recipes(relative: str) -> Path:
-    """A file of the recipes for peers."""
-    return require_shared(f"peers/{relative}")
 
 
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
