@@ -53,6 +53,9 @@ class Authenticator:
             stale = verified.outcome is Outcome.STALE
             break  # one realm, one answer: a second would be a second guess at the password
         challenges = self._digest.challenges(stale=stale, now=now)
+        if request.top_via.transport.upper() in ("WS", "WSS"):
+            # JsSIP knows MD5 only and looks at the last challenge. RFC 8760 section 2.3 wants MD5 there anyway.
+            challenges = tuple(sorted(challenges, key=lambda each: each.parameter("algorithm") == "MD5"))
         return Refusal(status, None, tuple((header, str(challenge)) for challenge in challenges))
 
 

@@ -64,9 +64,10 @@ class ServerOptions:
         users: password of each user, by user name.
         authenticate_calls: ask users of the domain for their password at each request that begins something, not at
             REGISTER alone. Who comes from another domain is not asked: anybody may call our users.
-        digest_algorithms: offered in this order, one challenge each. RFC 8760 wants the preferred one on top; but JsSIP
-            and SIPp look at the top one alone and know MD5 only, while who knows better, as our own client, takes the
-            strongest wherever it stands. So MD5 is on top unless told otherwise; `("SHA-256",)` keeps it out.
+        digest_algorithms: offered in this order, one challenge each. RFC 8760 wants the preferred one on top; but SIPp
+            looks at the top one alone and knows MD5 only, while who knows better, as our own client, takes the
+            strongest wherever it stands. So MD5 is on top unless told otherwise; `("SHA-256",)` keeps it out. Over
+            WebSocket it comes last in any case, where JsSIP looks.
         follow_redirects: try the users and devices of this domain that a 3xx names, in place of passing it on.
         min_expires, default_expires, max_expires: seconds that a binding may last; less is refused (423), more cut.
         max_bindings_per_user: devices of one user, all of which ring.

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -46,7 +46,8 @@ class Bench:
 
     async def client(self, **options: Any) -> Any:
         """A client that nobody has logged in at."""
-        made = Options(domain=DOMAIN, servers=(self.url,), profiles=(MediaProfile.RTP,), codecs=("pcmu",), **options)
+        plain = {"profiles": (MediaProfile.RTP,), "codecs": ("pcmu",)}
+        made = Options(domain=DOMAIN, servers=(self.url,), **{**plain, **options})
         return await self._stack.enter_async_context(FRONTS[self.runtime.name].open_client(made))
 
     async def users(self, *users: str, **options: Any) -> list[Any]:
@@ -61,13 +62,13 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(runtime: Any, **options: Any) -> AsyncIterator[Bench]:
+async def bench(runtime: Any, *, users: Mapping[str, str] = USERS, **options: Any) -> AsyncIterator[Bench]:
     machine = Server(
         Context(Entropy(random.Random(7)), unix_offset=time.time()),
         ServerOptions(
             domain=DOMAIN,
             listen=("ws://127.0.0.1:0",),
-            users={user: Secret(password) for user, password in USERS.items()},
+            users={user: Secret(password) for user, password in users.items()},
             token_issuers={"MA1": Secret(KEY)},
             **options,
         ),

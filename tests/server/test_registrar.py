@@ -91,6 +91,14 @@ def test_each_algorithm_has_a_challenge_of_its_own(algorithms: tuple[str, ...]) 
     assert bob.register().status == 200
 
 
+def test_md5_is_the_last_challenge_over_web_socket_where_jssip_looks() -> None:
+    bench = Bench()
+    bob = bench.ws("bob", "192.0.2.201")
+    bob.send(bob.request("REGISTER", f"sip:{DOMAIN}", rows=[("Contact", bob.contact)]))
+    challenges = bob.take_response(401).www_authenticate
+    assert [challenge.parameter("algorithm") for challenge in challenges] == ["SHA-256", "MD5"]
+
+
 def test_a_user_cannot_register_for_another() -> None:
     bench = Bench()
     bob = bench.udp("bob", "192.0.2.201")
