@@ -17,7 +17,7 @@ from sansio_sip.trace import ReplayReport, TraceWriter, replay
 from sansio_sip_media.arrays import rebuild_array
 from sansio_sip_media.engine import MediaEngine
 
-__all__ = ["Recording", "build_phone", "build_server", "replay_file"]
+__all__ = ["Recording", "build_phone", "build_server", "rebuild", "replay_file"]
 
 
 class Recording:
@@ -66,13 +66,14 @@ def build_server(
     return Server(_context(recording, name, "server", {"options": options}, seed), options)
 
 
+def rebuild(kind: str, options: Mapping[str, Any], context: Context) -> RootMachine[Any]:
+    """A machine of a trace, to be run again without OpenSSL, libsrtp and libopus: the trace answers for them."""
+    if kind == "server":
+        return Server(context, options["options"])
+    return Softphone(context, MediaEngine(context, None), options["options"])
+
+
 def replay_file(path: Path) -> ReplayReport:
-    """Runs a trace again, without sockets, clocks, OpenSSL, libsrtp or libopus."""
-
-    def build(kind: str, options: Mapping[str, Any], context: Context) -> RootMachine[Any]:
-        if kind == "server":
-            return Server(context, options["options"])
-        return Softphone(context, MediaEngine(context, None), options["options"])
-
+    """Runs a trace again, without sockets and clocks."""
     with path.open(encoding="utf-8") as lines:
-        return replay(lines, build, array=rebuild_array)
+        return replay(lines, rebuild, array=rebuild_array)

@@ -1,6 +1,7 @@
 """`ladder`: the SIP messages of a trace as arrows. `export`: a trace as pcapng. Both read what `--trace` wrote."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -13,10 +14,27 @@ from sansio_sip.sip.parser import parse_message
 
 from .exit_status import DONE
 
-__all__ = ["export", "ladder"]
+__all__ = ["Arrow", "arrows_of", "export", "ladder", "messages_in"]
 
 WIDTH = 80
 TIME = 9  # columns for the time
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """A message on its way. `source` and `destination` are names of machines, or addresses; `time` is Unix time."""
+
+    time: float
+    source: str
+    destination: str
+    message: Request | Response
+
+    @property
+    def label(self) -> str:
+        """The method; of a response the status and the method that it answers."""
+        if isinstance(self.message, Request):
+            return self.message.method
+        return f"{self.message.status} {self.message.cseq.method}"
 
 
 @click.command()
@@ -60,29 +78,34 @@ def _read(trace: Path) -> Iterator[Packet]:
         raise click.UsageError(f"{trace} is not a trace: {error}") from None
 
 
-def draw(packets: list[Packet]) -> Iterator[str]:
-    """The lines of a ladder. A message that both ends have recorded is drawn where it was sent."""
+def arrows_of(packets: list[Packet]) -> Iterator[Arrow]:
+    """The messages in packets. One that both ends have recorded is there once: where it was sent."""
     names = {packet.source if packet.sent else packet.destination: packet.machine for packet in packets}
-    rows = []
     for packet in packets:
         if packet.sent or packet.source not in names:
-            for message in _messages(packet):
-                rows.append((packet.time, _name(packet.source, names), _name(packet.destination, names), message))
-    ends = list(dict.fromkeys(end for row in rows for end in row[1:3]))
+            for message in messages_in(packet.data, is_stream=packet.protocol == TCP):
+                yield Arrow(packet.time, _name(packet.source, names), _name(packet.destination, names), message)
+
+
+def draw(packets: list[Packet]) -> Iterator[str]:
+    """The lines of a ladder."""
+    rows = list(arrows_of(packets))
+    ends = list(dict.fromkeys(end for row in rows for end in (row.source, row.destination)))
     if not rows:
         yield "no SIP in this trace"
         return
     step = (WIDTH - TIME) // len(ends)
     middles = {end: TIME + number * step + step // 2 for number, end in enumerate(ends)}
     yield (" " * TIME + "".join(end[: step - 1].center(step) for end in ends)).rstrip()
-    for time, source, destination, message in rows:
+    for row in rows:
+        source, destination = row.source, row.destination
         line = [" "] * WIDTH
         for middle in middles.values():
             line[middle] = "|"
-        line[:TIME] = f"{time - rows[0][0]:8.3f} "
+        line[:TIME] = f"{row.time - rows[0].time:8.3f} "
         left, right = sorted((middles[source], middles[destination]))
         room = max(0, right - left - 3)
-        text = f" {message} "[:room].center(room, "-")
+        text = f" {row.label} "[:room].center(room, "-")
         if source != destination:
             line[left + 1 : right] = f"-{text}>" if middles[source] == left else f"<{text}-"
         yield "".join(line).rstrip()
@@ -92,22 +115,18 @@ def _name(address: Address, names: dict[Address, str]) -> str:
     return names.get(address, str(address))
 
 
-def _messages(packet: Packet) -> Iterator[str]:
-    for data in _payloads(packet):
+def messages_in(data: bytes, *, is_stream: bool) -> Iterator[Request | Response]:
+    """What of a datagram, or of a part of a stream, is SIP."""
+    for payload in _payloads(data, is_stream):
         try:
-            message = parse_message(data)
+            yield parse_message(payload)
         except ParseError:
             continue
-        if isinstance(message, Request):
-            yield message.method
-        elif isinstance(message, Response):
-            yield f"{message.status} {message.cseq.method}"
 
 
-def _payloads(packet: Packet) -> Iterable[bytes]:
+def _payloads(data: bytes, is_stream: bool) -> Iterable[bytes]:
     """A datagram, a message on a stream, or what is in whole WebSocket frames (RFC 6455 section 5.2)."""
-    data = packet.data
-    if packet.protocol != TCP or data[:1] not in (b"\x81", b"\x82"):
+    if not is_stream or data[:1] not in (b"\x81", b"\x82"):
         return [data]
     found = []
     while len(data) >= 2:

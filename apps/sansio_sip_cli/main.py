@@ -23,6 +23,7 @@ COMMANDS = {
     "parse": ("parse", "Judge SIP messages and SDP."),
     "replay": ("replay", "Run a recorded trace again, and compare."),
     "ladder": ("ladder", "Draw the SIP messages of a trace."),
+    "report": ("report.command", "Make one HTML page of a trace."),
     "export": ("ladder", "Write a trace as pcapng for Wireshark."),
 }
 

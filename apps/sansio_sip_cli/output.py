@@ -13,7 +13,7 @@ from sansio_sip_media.mos import mos
 
 from .scripted_phone import Finished
 
-__all__ = ["CallReport", "Reporter"]
+__all__ = ["CallReport", "Reporter", "words"]
 
 QUIET = (events.AudioReady, events.Closed, events.DtmfSent, Finished)
 
@@ -86,7 +86,7 @@ class Reporter:
         if self.as_json:
             self.row({"t": self._since(now), "event": event.name, **event.as_dict()})
         else:
-            self.say(_words(event), now)
+            self.say(words(event), now)
 
     def say(self, text: str, now: float) -> None:
         """A line of the timeline."""
@@ -140,7 +140,8 @@ class Reporter:
                 pass
 
 
-def _words(event: Any) -> str:
+def words(event: Any) -> str:
+    """An event of a phone, for people."""
     match event:
         case events.Login():
             return "registered"

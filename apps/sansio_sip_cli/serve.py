@@ -16,7 +16,7 @@ from .build import Recording, build_server
 from .exit_status import BAD_USAGE, DONE
 from .runtimes import choose
 
-__all__ = ["serve"]
+__all__ = ["serve", "server_words"]
 
 DEFAULT = "ws://127.0.0.1:5080"
 
@@ -89,7 +89,7 @@ def serve(
             if as_json:
                 print(json.dumps({"event": event.name, **event.as_dict()}), flush=True)
             else:
-                print(_words(event), flush=True)
+                print(server_words(event), flush=True)
             if isinstance(event, ServerFailed):
                 failures.append(event)
                 for driver in box:
@@ -114,7 +114,8 @@ def serve(
     return DONE
 
 
-def _words(event: Any) -> str:
+def server_words(event: Any) -> str:
+    """An event of the server, for people."""
     match event:
         case ServerListening():
             return f"listening at {event.url}"
