@@ -12,7 +12,7 @@ import av
 import numpy as np
 from aiortc import MediaStreamTrack, RTCPeerConnection
 
-from sansio_sip_async.wav_file import read_wav_file
+from sansio_sip_devices.wav_file import read_wav_file
 
 SPEECH = Path(__file__).resolve().parents[1] / "apps" / "sansio_sip_cli" / "speech"
 RATE = 48_000

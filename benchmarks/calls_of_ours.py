@@ -12,8 +12,8 @@ import numpy as np
 
 from sansio_sip.effects import Address
 from sansio_sip.softphone import AccountOptions, MediaProfile
-from sansio_sip_async.wav_file import read_wav_file
 from sansio_sip_asyncio.client import open_softphone
+from sansio_sip_devices.wav_file import read_wav_file
 
 SPEECH = Path(__file__).resolve().parents[1] / "apps" / "sansio_sip_cli" / "speech"
 

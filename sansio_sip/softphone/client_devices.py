@@ -143,6 +143,10 @@ class DeviceCommands(AudioCommands):
         """See `DeviceChoice.get`."""
         return self._book.chosen(role)
 
+    def device_in_use(self, role: Role) -> str:
+        """The id of the device that is open for a role; empty where none is."""
+        return self._opened.get(role, "")
+
     # Inputs
 
     @recorded

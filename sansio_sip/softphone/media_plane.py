@@ -271,12 +271,11 @@ class MediaPlane(Protocol):
 
     Offer and answer may be repeated in a session (hold, restart): each `create_offer` gives a `LocalDescription` with a
     higher version in its `o=` line.
-
-    Attributes:
-        sounds: tones and media for devices here; no part of any session.
     """
 
-    sounds: SoundPlane
+    @property
+    def sounds(self) -> SoundPlane:
+        """Tones and media for devices here; no part of any session."""
 
     def open_session(
         self, session: SessionId, options: MediaOptions, *, after: SessionId | None = None, now: float

@@ -20,7 +20,7 @@ from sansio_sip.server import Server, ServerOptions
 from sansio_sip.server.events import ServerListening
 from sansio_sip.softphone import AccountOptions, Options, events
 from sansio_sip_async import CallError, LoginError, Phone
-from sansio_sip_async.wav_file import WavWriter, read_wav_file
+from sansio_sip_devices.wav_file import WavWriter, read_wav_file
 
 pytestmark = pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda runtime: runtime.name)
 

@@ -16,8 +16,8 @@ from parity.bench import DOMAIN, PATIENCE, USERS, bench
 from sansio_sip.context import Secret
 from sansio_sip.softphone import AccountOptions, MediaProfile
 from sansio_sip_async import Account, CallError, Phone
-from sansio_sip_async.wav_file import WavWriter, read_wav_file
 from sansio_sip_asyncio.client import open_softphone
+from sansio_sip_devices.wav_file import WavWriter, read_wav_file
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from sansio_sip.softphone import events
 from sansio_sip.softphone.call_info import CallInfo, CallState, CallUuid
 from sansio_sip.softphone.media_plane import MediaStatistics
+from sansio_sip_devices.wav_file import WavWriter, read_wav_file
 from sansio_sip_media.resample import Resampler
 
 from .runtime import AsyncRuntime, Bell, Subscription
-from .wav_file import WavWriter, read_wav_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

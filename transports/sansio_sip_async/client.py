@@ -7,10 +7,16 @@ from typing import Any, TypeVar
 
 from sansio_sip.context import Secret
 from sansio_sip.softphone import client_events, events
+from sansio_sip.softphone.audio_effects import AUDIO_EFFECTS, PlayAudio
 from sansio_sip.softphone.client import Client
+from sansio_sip.softphone.client_devices import DeviceChoice
+from sansio_sip.softphone.client_tones import ToneElement
+from sansio_sip.softphone.devices import Role
+from sansio_sip_devices.backend import AudioBackend, DeviceError
 
 from .logger import log
 from .runtime import AsyncRuntime, Bell, Subscription
+from .sound import SoundBooth
 
 __all__ = ["ClientHandle", "FeedbackError"]
 
@@ -22,7 +28,7 @@ TokenGenerator = Callable[[], str | Awaitable[str]]
 """Gives an access token each time it is called."""
 
 # Events that a program may expect at each turn of the audio: they are for `on` and `wait_for`, no queue.
-FREQUENT = (events.AudioReady, client_events.Volume)
+FREQUENT = (events.AudioReady, client_events.Volume, client_events.MicrophoneAudio)
 
 
 class FeedbackError(Exception):
@@ -47,7 +53,9 @@ class ClientHandle:
         self._subscriptions: list[Subscription[Any]] = []
         self._waiters: list[tuple[tuple[type, ...], list[Any]]] = []
         self._handlers: dict[str, list[tuple[Handler, bool]]] = {}
+        self._streams: list[Subscription[client_events.MicrophoneAudio]] = []
         self._generator: TokenGenerator | None = None
+        self._booth: SoundBooth | None = None
         self._closed = False
 
     def __getattr__(self, name: str) -> Any:
@@ -56,18 +64,81 @@ class ClientHandle:
             raise AttributeError(name)
         found = getattr(type(self.machine), name)
         if not callable(found):
-            return getattr(self.machine, name)
-        method = getattr(self.machine, name)
-        if "now" not in _parameters(found):
-            return method
+            return self._timed(getattr(self.machine, name))
+        return self._command(getattr(self.machine, name))
+
+    def _command(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """A command at the time at which it is given."""
+        timed = "now" in _parameters(method)
 
         def command(*args: Any, **kwargs: Any) -> Any:
+            if not timed:
+                return self._timed(method(*args, **kwargs))
             try:
                 return method(*args, **kwargs, now=self.driver.now())
             finally:
                 self.driver.flush_soon()
 
         return command
+
+    def _timed(self, value: Any) -> Any:
+        """Objects of the machine that have commands of their own."""
+        return Timed(value, self._command) if isinstance(value, DeviceChoice | ToneElement) else value
+
+    # Devices
+
+    async def use_devices(self, backend: AudioBackend) -> None:
+        """Has the audio of calls come from and go to these. `open_client(devices=...)` does it."""
+        self._booth = SoundBooth(self.machine, backend, self.driver, self._runtime, self._bell)
+        await self._booth.start()
+
+    async def reveal_audio_devices(self, arg: str | None = None) -> "str | Subscription[client_events.MicrophoneAudio]":
+        """Tries the microphone out (reference: revealAudioDevices).
+
+        Args:
+            arg: `returnStream`: its sound is wanted, as an async iterator of MicrophoneAudio; `close_stream` ends it.
+
+        Returns:
+            `success`, or the iterator. Raises DeviceError.
+        """
+        if self._booth is None:
+            raise DeviceError("NotFoundError", "no back end of audio devices; give one to open_client")
+        found: list[client_events.MediaPermission] = []
+        waiter = ((client_events.MediaPermission,), found)
+        stream: Subscription[client_events.MicrophoneAudio] = Subscription(self._bell)
+        if arg == "returnStream":
+            self._streams.append(stream)
+        self._waiters.append(waiter)
+        try:
+            self.machine.reveal_audio_devices(arg, now=self.driver.now())
+            self.driver.flush()
+            await self._bell.until(lambda: bool(found) or self._closed)
+        finally:
+            self._waiters.remove(waiter)
+        if not found or found[0].error:
+            raise DeviceError(found[0].error if found else "AbortError")
+        return stream if arg == "returnStream" else "success"
+
+    def close_stream(self) -> None:
+        """Ends the streams of `reveal_audio_devices`."""
+        self.machine.close_stream(now=self.driver.now())
+        self.driver.flush_soon()
+        self._end_streams()
+
+    def played(self, role: Role) -> Subscription[PlayAudio]:
+        """All that is played in that role from now on, as an async iterator, besides what the device makes of it.
+
+        Raises DeviceError where there is no back end.
+        """
+        if self._booth is None:
+            raise DeviceError("NotFoundError", "no back end of audio devices; give one to open_client")
+        return self._booth.played(role)
+
+    def _end_streams(self) -> None:
+        for stream in self._streams:
+            stream.close()
+        self._streams.clear()
+        self._bell.ring()
 
     # Feedback
 
@@ -180,9 +251,16 @@ class ClientHandle:
             self.close()
             async with self._runtime.last_words(patience):
                 await self._bell.until(lambda: self._closed)
+        if self._booth is not None:
+            async with self._runtime.last_words(patience):
+                await self._booth.aclose()
 
     def deliver(self, event: Any) -> None:
         """An event of the machine; the driver calls it. What a handler raises ends the client."""
+        if isinstance(event, AUDIO_EFFECTS):
+            if self._booth is not None:
+                self._booth.perform(event)
+            return
         if isinstance(event, events.Closed):
             self._closed = True
         for subscription in list(self._subscriptions):
@@ -196,6 +274,11 @@ class ClientHandle:
         match event:
             case events.LogLine():
                 log(event)
+            case client_events.MicrophoneAudio():
+                for stream in self._streams:
+                    stream.put(event)
+            case events.Closed():
+                self._end_streams()
             case client_events.TokenRequested():
                 if self._generator is not None:
                     self.driver.spawn(partial(self._fetch_token, event.request))
@@ -210,6 +293,18 @@ class ClientHandle:
             if isawaitable(result):
                 self.driver.spawn(partial(_wait, result))
         self._bell.ring()
+
+
+class Timed:
+    """An object of the machine (`DeviceChoice`, `ToneElement`) whose commands need no time to be given."""
+
+    def __init__(self, value: Any, command: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        self._value = value
+        self._command = command
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._value, name)
+        return self._command(found) if callable(found) else found
 
 
 async def _wait(found: Awaitable[Any]) -> None:

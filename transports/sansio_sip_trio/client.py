@@ -11,6 +11,7 @@ import trio
 from sansio_sip.context import Context, Entropy
 from sansio_sip.softphone import Client, Options, Softphone, SoftphoneOptions
 from sansio_sip_async import ClientHandle, Phone
+from sansio_sip_devices import AudioBackend
 from sansio_sip_media.engine import MediaEngine
 from sansio_sip_media.openssl_crypto import OpenSslCrypto
 
@@ -89,12 +90,16 @@ async def open_softphone(
 async def open_client(
     options: Options,
     *,
+    devices: AudioBackend | None = None,
     machine: Client | None = None,
     network: Callable[[Driver[Any]], Network] | None = None,
 ) -> AsyncIterator[ClientHandle]:
     """The reference's client for the length of the block. On leaving it, the call is hung up and the user logged out.
 
-    Arguments and cancellation are as for `open_softphone`.
+    Cancellation, and arguments but one, are as for `open_softphone`.
+
+    Args:
+        devices: where the audio of calls comes from and goes to; without any the program writes and reads it.
     """
     phone_options = SoftphoneOptions()
     if machine is None:
@@ -103,6 +108,8 @@ async def open_client(
     client = ClientHandle(machine, RUNTIME)
     async with open_driver(machine, client.deliver, network=network) as client.driver:
         try:
+            if devices is not None:
+                await client.use_devices(devices)
             yield client
         finally:
             await client.aclose(phone_options.close_timeout + GRACE)
