@@ -25,7 +25,7 @@ LOSSY_30 = Link(delay=0.020, jitter=0.020, loss=0.30, reordering=0.10)
 DIGITS = "1234#"
 ALICE_HZ, BOB_HZ = 440.0, 800.0
 
-# Seconds: a call lasts ten; a set-up over a bad line may take as long as a person would wait.
+# Seconds: a call lasts ten; a set-up over a bad line may take as long as a person would wait, and then its media again.
 CALL, PATIENCE = 10.0, 40.0
 
 
@@ -46,7 +46,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How far a call came, `media_after` in seconds from the call to audio both ways, and the hash of the run."""
+    """How far a call came, `media_after` in seconds from the answer to audio both ways, and the hash of the run."""
 
     seed: int
     profile: str
@@ -75,7 +75,6 @@ def run_call(plan: Plan, trace: TraceWriter | None = None) -> Outcome:
     network.pass_time(0.1)
     logged_in = bob.login() and alice.login()
     set_up = talked = digits = hung_up = False
-    began = network.world.time
     media_after = 0.0
     if logged_in:
         alice.call("bob")
@@ -84,11 +83,12 @@ def run_call(plan: Plan, trace: TraceWriter | None = None) -> Outcome:
             if bob.calls:
                 bob.answer()
         network.wait(lambda: bool(alice.said(events.CallAnswered)) or not alice.calls, PATIENCE)
+        answered = network.world.time
         both_have_media = network.wait(
             lambda: (alice.has_media and bob.has_media) or not (alice.calls and bob.calls), PATIENCE
         )
         set_up = both_have_media and bool(alice.calls and bob.calls and alice.said(events.CallAnswered))
-        media_after = network.world.time - began
+        media_after = network.world.time - answered
     if set_up:
         alice.press(DIGITS)
         alice.say(tone(ALICE_HZ, plan.seconds))
