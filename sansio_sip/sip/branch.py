@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sansio_sip.context import Context
 from sansio_sip.errors import ParseError
 
+from .answer_retransmission import Answers
 from .body import description_headers
 from .call_events import HeaderRows
 from .dialog import Dialog
@@ -12,6 +14,7 @@ from .headers import RAck
 from .message import Request, Response
 from .renegotiation import Renegotiation
 from .sent_requests import Purpose
+from .session_timer import SessionTimer
 from .wire import Wire
 
 __all__ = ["Branch", "Branches"]
@@ -32,6 +35,16 @@ class Branch:
     last_reliable: int | None = None
     prack_due: RAck | None = None
     answered: bool = False
+
+    @classmethod
+    def of_invite(
+        cls, context: Context, wire: Wire, request: Request, answers: Answers, timer: SessionTimer
+    ) -> "Branch":
+        """The one that a peer's INVITE begins."""
+        dialog = Dialog.as_callee(request, wire.local_tag)
+        renegotiation = Renegotiation(context, wire, dialog, "callee", answers, timer)
+        renegotiation.learn(request)
+        return cls(dialog, renegotiation)
 
     @staticmethod
     def is_reliable(response: Response) -> bool:

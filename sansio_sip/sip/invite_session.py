@@ -10,9 +10,10 @@ INVITE gets an ACK, and one that comes from another branch of a forked call gets
 
 What couples to what: the INVITE's transactions outlive the INVITE's meaning (each is forgotten at
 `transaction_ended`); early dialogs (`branch`), by To tag, give way to the one that answers first; provisional responses
-of ours may have to arrive before a 2xx may go (`reliable_provisional`), and that is sent again until its ACK comes
-(`answer_retransmission`). Later offers, REFER and the session timer are parts of their own (`renegotiation`,
-`transfer`, `session_timer`), which say what they have to say through the same `wire`.
+of ours may have to arrive before a 2xx may go (`invitation`), and that is sent again until its ACK comes
+(`answer_retransmission`). Later offers, REFER, the session timer and the BYE are parts of their own (`renegotiation`,
+`transfer`, `session_timer`, `farewell`), which say what they have to say through the same `wire`; what they have asked
+the peer comes back to them by `request_outcomes`.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,6 @@ from typing import Literal, TypeAlias, assert_never
 
 from sansio_sip.context import Context
 from sansio_sip.errors import LocalProtocolError
-from sansio_sip.timers import TimerSet
 
 from . import call_events as events
 from .answer_retransmission import Answers, NotAcknowledged
@@ -29,17 +29,18 @@ from .body import readable_description
 from .branch import Branch
 from .call_events import NO_ANSWER, NO_FLOW, CallEnd, CallId, EndKind, HeaderRows
 from .dialog import Dialog
+from .farewell import Farewell
 from .headers import NameAddress, Reason
 from .identity import Identity
 from .in_dialog import answer_at_once
 from .invitation import Invitation
 from .message import Request, Response
 from .outgoing_invite import OutgoingInvite
-from .reliable_provisional import NeverAcknowledged, ReliableProvisionals
 from .renegotiation import FirstOffer, Renegotiation
+from .request_outcomes import RequestOutcomes
 from .screening import readable_reason
 from .sent_requests import Purpose, Sent, SentRequests
-from .session_state import ENDED_STATES, PROGRESS_INTERVAL, TRANSITIONS, SessionState, SessionStateTimer
+from .session_state import ENDED_STATES, TRANSITIONS, SessionState
 from .session_timer import RefreshDue, SessionExpired, SessionTimer
 from .status import cause_of
 from .transaction_user import CancelRequest, SendResponse
@@ -51,7 +52,7 @@ from .wire import SessionOutput, Wire
 
 __all__ = ["InviteSession", "SessionOutput"]
 
-_Part: TypeAlias = Answers | SessionTimer | Referrals | ReliableProvisionals | Renegotiation
+_Part: TypeAlias = Answers | SessionTimer | Referrals | Farewell | Invitation | Renegotiation
 
 
 class InviteSession:
@@ -75,7 +76,6 @@ class InviteSession:
         self._context = context
         self._identity = identity
         self._timing = timing
-        self._timers: TimerSet[SessionStateTimer] = TimerSet()
         self._sent = SentRequests(context, authenticator)
         self._wire = Wire(call, self.local_tag, identity, self._sent)
         self._answers = Answers(timing)
@@ -84,7 +84,8 @@ class InviteSession:
         self._outgoing = OutgoingInvite(context, self._wire, self._answers, self._timer, identity.config.policy)
         self._branch: Branch | None = None  # of the dialog that counts
         self._invitation: Invitation | None = None  # of the peer
-        self._bye_is_due = False
+        self._farewell = Farewell(self._wire, timing)
+        self._outcomes = RequestOutcomes(self._referrals)
 
     @property
     def dialog(self) -> Dialog | None:
@@ -128,16 +129,10 @@ class InviteSession:
         now: float,
     ) -> None:
         """Takes a peer's INVITE (RFC 3261 section 13.3.1). Gives IncomingCall."""
-        self._invitation = Invitation(self._context, self._wire, transaction, request, self._timing)
-        dialog = Dialog.as_callee(request, self.local_tag)
-        offers = Renegotiation(self._context, self._wire, dialog, "callee", self._answers, self._timer)
-        self._branch = Branch(dialog, offers)
-        self._branch.renegotiation.learn(request)
-        self._branch.renegotiation.pending = FirstOffer.THEIRS if description is not None else FirstOffer.NONE
-        if request.expires is not None:
-            # "If the invitation expires before the UAS has generated a final response, a 487 (Request Terminated)
-            # response SHOULD be generated."
-            self._timers.arm(SessionStateTimer.EXPIRES, now + request.expires)
+        self._branch = branch = Branch.of_invite(self._context, self._wire, request, self._answers, self._timer)
+        offers = branch.renegotiation
+        offers.pending = FirstOffer.THEIRS if description is not None else FirstOffer.NONE
+        self._invitation = Invitation(self._context, self._wire, transaction, request, offers, self._timing, now=now)
         event = events.IncomingCall(self.call, request.from_, tuple(request.headers), description, replaces)
         self._wire.put(event)
 
@@ -151,9 +146,7 @@ class InviteSession:
             raise LocalProtocolError(f"cannot ring with {status}: give a status from 101 to 199")
         self._demand("ring", SessionState.RINGING)
         assert self._invitation is not None
-        assert self._branch is not None
-        self._timers.arm(SessionStateTimer.PROGRESS, now + PROGRESS_INTERVAL)
-        self._invitation.ring(self._branch.renegotiation, status, body, now=now)
+        self._invitation.ring(status, body, now=now)
         self.settle(now=now)
 
     def answer(self, body: bytes, *, now: float) -> None:
@@ -258,20 +251,10 @@ class InviteSession:
         match sent.purpose:
             case Purpose.INVITE:
                 self._on_invite_response(sent, response, now)
-            case Purpose.REOFFER | Purpose.UPDATE:
-                self._on_reoffer_response(sent, response, now)
             case Purpose.BYE:
                 self._terminate(now)
-            case Purpose.REFER:
-                self._referrals.response(sent.request.cseq.number, response, now=now)
-                self._check_dialog(response.status, "remote", now)
-            case Purpose.INFO | Purpose.MESSAGE:
-                self._check_dialog(response.status, "remote", now)
-            case Purpose.SURPLUS_BYE | Purpose.PRACK | Purpose.NOTIFY:
-                # What a PRACK is for has its own fate, and a subscription that is gone ends no call (RFC 5057 5.1).
-                pass
             case _:
-                assert_never(sent.purpose)
+                self._end_dialog(self._outcomes.answered(sent, response, self._branch, now=now), now)
 
     def request_failed(self, key: int, reason: FailureReason, *, now: float) -> None:
         """The request sent as `key` gets no final response."""
@@ -284,27 +267,14 @@ class InviteSession:
             case Purpose.INVITE:
                 if self.state in (SessionState.CALLING, SessionState.PROCEEDING, SessionState.CANCELING):
                     self._terminate(now, NO_ANSWER if timed_out else NO_FLOW)
-            case Purpose.REOFFER | Purpose.UPDATE:
-                if self._branch is not None:
-                    self._branch.renegotiation.failed(408 if timed_out else 503, now=now)
-                if timed_out:
-                    self._check_dialog(408, "system", now)
             case Purpose.BYE:
                 if timed_out or self.dialog is None or self._identity.hop is not None:
                     self._terminate(now)
                 else:
                     # The flow broke under it. Another may come, and the peer should not be left talking.
                     self._send_bye(self.dialog, (), now)
-            case Purpose.REFER:
-                self._referrals.failed(sent.request.cseq.number, 408 if timed_out else 503)
-                if timed_out:
-                    self._check_dialog(408, "system", now)
-            case Purpose.INFO | Purpose.MESSAGE if timed_out:
-                self._check_dialog(408, "system", now)
-            case Purpose.INFO | Purpose.MESSAGE | Purpose.SURPLUS_BYE | Purpose.PRACK | Purpose.NOTIFY:
-                pass
             case _:
-                assert_never(sent.purpose)
+                self._end_dialog(self._outcomes.failed(sent, reason, self._branch, now=now), now)
 
     def transaction_ended(self, key: int) -> None:
         """The client transaction of `key` is gone; no copy of its response comes any more."""
@@ -317,8 +287,7 @@ class InviteSession:
 
     def flow_ready(self, *, now: float) -> None:
         """`identity` has a flow again."""
-        if self._bye_is_due and self.dialog is not None:
-            self._send_bye(self.dialog, (), now)
+        self._farewell.flow_ready(now=now)
 
     # Inputs: requests of the peer
 
@@ -370,24 +339,12 @@ class InviteSession:
     # Time and outputs
 
     def handle_timeout(self, *, now: float) -> None:
-        for timer in self._timers.due(now):
-            match timer:
-                case SessionStateTimer.EXPIRES:
-                    self._respond_to_invite(487)
-                    self._terminate(now, CallEnd(EndKind.FAILED, "system", 487, "Expires"))
-                case SessionStateTimer.PROGRESS:
-                    if self._invitation is not None and not self._invitation.answer_waits:
-                        self.ring(now=now)
-                case SessionStateTimer.GIVE_UP:
-                    self._terminate(now)
-                case _:
-                    assert_never(timer)
         for part in self._parts:
             part.handle_timeout(now=now)
         self.settle(now=now)
 
     def next_timeout(self) -> float | None:
-        deadlines = (self._timers.next(), *(part.next_timeout() for part in self._parts))
+        deadlines = (part.next_timeout() for part in self._parts)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def poll_output(self) -> SessionOutput | None:
@@ -398,9 +355,9 @@ class InviteSession:
 
     @property
     def _parts(self) -> tuple[_Part, ...]:
-        parts: list[_Part] = [self._answers, self._timer, self._referrals]
+        parts: list[_Part] = [self._answers, self._timer, self._referrals, self._farewell]
         if self._invitation is not None:
-            parts.append(self._invitation.provisionals)
+            parts.append(self._invitation)
         if self._branch is not None:
             parts.append(self._branch.renegotiation)
         return tuple(parts)
@@ -415,15 +372,11 @@ class InviteSession:
                     self._on_no_ack(now)
                 case _:
                     assert_never(answer)
-        for provisional in self._invitation.provisionals.outputs() if self._invitation is not None else ():
-            match provisional:
-                case SendResponse():
-                    self._wire.put(provisional)
-                case NeverAcknowledged():
-                    self._respond_to_invite(504)
-                    self._terminate(now, CallEnd(EndKind.FAILED, "remote", 504, "No PRACK"))
-                case _:
-                    assert_never(provisional)
+        for over in self._invitation.outputs() if self._invitation is not None else ():
+            self._respond_to_invite(over.status)
+            self._terminate(now, over.end)
+        for _ in self._farewell.outputs():  # nobody can be told
+            self._terminate(now)
         for output in self._timer.outputs():
             match output:
                 case RefreshDue():
@@ -488,16 +441,6 @@ class InviteSession:
 
     # Later requests
 
-    def _on_reoffer_response(self, sent: Sent, response: Response, now: float) -> None:
-        branch = self._branch
-        if branch is None or sent.dialog is not branch.dialog:
-            return
-        if 200 <= response.status < 300 and (response.to.tag or "") != branch.dialog.id.remote_tag:
-            return
-        branch.renegotiation.response(sent, response, now=now)
-        self.settle(now=now)
-        self._check_dialog(response.status, "remote", now)
-
     def _on_request(self, dialog: Dialog, transaction: TransactionId, request: Request, now: float) -> None:
         """A request of the peer that is in order, and no BYE."""
         confirmed = self.state is SessionState.CONFIRMED
@@ -507,10 +450,10 @@ class InviteSession:
                 assert branch is not None
                 branch.renegotiation.request(transaction, request, confirmed=confirmed, now=now)
             case "PRACK":
-                if self._invitation is None or self._branch is None:
+                if self._invitation is None:
                     self._wire.respond(transaction, request, 481)
                     return
-                self._invitation.acknowledge(self._branch.renegotiation, transaction, request, now=now)
+                self._invitation.acknowledge(transaction, request, now=now)
                 body = self._invitation.release()
                 if body is not None and self.state is SessionState.RINGING:
                     self._accept(body, now)
@@ -525,9 +468,7 @@ class InviteSession:
 
     def _accept(self, body: bytes, now: float) -> None:
         assert self._invitation is not None
-        assert self._branch is not None
-        if self._invitation.accept(self._branch.renegotiation, self._timer, self._answers, body, now=now):
-            self._timers.clear()
+        if self._invitation.accept(self._timer, self._answers, body, now=now):
             self._enter(SessionState.ANSWERED)
         self.settle(now=now)
 
@@ -560,12 +501,11 @@ class InviteSession:
             case _:
                 pass
 
-    def _check_dialog(self, status: int, by: Literal["remote", "system"], now: float) -> None:
-        # RFC 3261 section 12.2.1.2: "If the response for a request within a dialog is a 481 [...] or a 408 [...], the
-        # UAC SHOULD terminate the dialog. A UAC SHOULD also terminate a dialog if no response at all is received".
-        if status in (408, 481) and self.state is SessionState.CONFIRMED:
-            cause = "Request Timeout" if status == 408 else "Dialog Error"
-            self._leave(CallEnd(EndKind.FAILED, by, status, cause), now)
+    def _end_dialog(self, end: CallEnd | None, now: float) -> None:
+        """What has become of a request may end its dialog."""
+        self.settle(now=now)
+        if end is not None and self.state is SessionState.CONFIRMED:
+            self._leave(end, now)
 
     def _leave(self, end: CallEnd, now: float, headers: HeaderRows = (), *, acknowledged: bool = False) -> None:
         """Ends an answered call: by BYE, at once or as soon as that is allowed."""
@@ -588,14 +528,7 @@ class InviteSession:
 
     def _send_bye(self, dialog: Dialog, headers: HeaderRows, now: float) -> None:
         self._answers.clear()
-        if self._identity.hop is None:
-            if not self._bye_is_due:
-                self._bye_is_due = True
-                self._timers.arm(SessionStateTimer.GIVE_UP, now + self._timing.timeout)
-            return
-        self._bye_is_due = False
-        self._timers.cancel(SessionStateTimer.GIVE_UP)
-        self._wire.request(Purpose.BYE, dialog, "BYE", headers)
+        self._farewell.say(dialog, headers, now=now)
 
     def _terminate(self, now: float, end: CallEnd | None = None) -> None:
         """The last state. `end` is said unless one has been said."""
@@ -603,13 +536,15 @@ class InviteSession:
             return
         said = self.state in ENDED_STATES
         self._enter(SessionState.TERMINATED)
-        self._timers.clear()
         self._answers.clear()
         self._outgoing.end()
         if self._invitation is not None:
-            self._invitation.provisionals.stop()
-        self._bye_is_due = False
+            self._invitation.stop()
+        self._farewell.stop()
         self._end_parts(now)
+        # An offer of ours that the peer has left unanswered behind a provisional response would wait for ever.
+        for key in self._sent.open(Purpose.REOFFER):
+            self._wire.put(CancelRequest(key))
         if self.dialog is not None:
             self.dialog.terminate()
         if end is not None and not said:

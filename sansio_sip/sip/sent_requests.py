@@ -83,6 +83,10 @@ class SentRequests:
         """Whether one for `purpose` has no final response yet."""
         return any(sent.purpose is purpose and not sent.done for sent in self._rows.values())
 
+    def open(self, purpose: Purpose) -> tuple[int, ...]:
+        """The keys of those for `purpose` that have no final response yet."""
+        return tuple(key for key, sent in self._rows.items() if sent.purpose is purpose and not sent.done)
+
     def invite(self, request: Request) -> SendRequest:
         """The INVITE that begins the call."""
         return self._add(Sent(Purpose.INVITE, self._authenticator.preempt(request), None, Answered()))

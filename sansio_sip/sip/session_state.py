@@ -1,19 +1,14 @@
-"""The states and timers of a call, as data (see `invite_session`)."""
+"""The states of a call, as data (see `invite_session`)."""
 
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 
-__all__ = ["ENDED_STATES", "MAX_BRANCHES", "PROGRESS_INTERVAL", "TRANSITIONS", "SessionState", "SessionStateTimer"]
+__all__ = ["ENDED_STATES", "MAX_BRANCHES", "TRANSITIONS", "SessionState"]
 
 MAX_BRANCHES = 16
 """Early dialogs of one call, and callees that answer it. A forking proxy has a branch for each device of a person;
 a peer that invents tags gets no further."""
-
-PROGRESS_INTERVAL = 60.0
-"""Seconds. RFC 3261 section 13.3.1.1: "it will need to ask for an "extension" in order to prevent proxies from
-canceling the transaction. A proxy has the option of canceling a transaction when there is a gap of 3 minutes between
-responses [...]. To prevent this, the UAS MUST send a non-100 provisional response at every minute"."""
 
 
 class SessionState(Enum):
@@ -61,9 +56,3 @@ TRANSITIONS: Mapping[SessionState, frozenset[SessionState]] = MappingProxyType(
 
 ENDED_STATES = frozenset({_S.CANCELING, _S.LEAVING, _S.TERMINATED})
 """Those in which `CallEnded` has been said."""
-
-
-class SessionStateTimer(Enum):
-    EXPIRES = "the INVITE is worth no more"
-    GIVE_UP = "no flow to say BYE on"
-    PROGRESS = "a provisional response is sent again"

@@ -778,3 +778,23 @@ def test_bye_without_a_flow_is_given_up_in_the_end() -> None:
     peer.ua.hangup(call, now=peer.now)
     peer.events()
     quiet(peer)
+
+
+@pytest.mark.parametrize("by_peer", [True, False])
+def test_an_offer_that_the_peer_never_decides_ends_with_the_call(by_peer: bool) -> None:
+    """A 1xx ends the retransmissions of a re-INVITE, and with them every timer of it: CANCEL brings one back."""
+    peer, call, invite = talking_out()
+    peer.ua.reoffer(call, OFFER, now=peer.now)
+    (again,) = peer.sent()
+    assert isinstance(again, Request)
+    peer.respond(again, 100)
+    if by_peer:
+        peer.give(peer.request("BYE", call_id=invite.call_id, to_tag=invite.from_.tag))
+    else:
+        peer.ua.hangup(call, now=peer.now)
+        (bye,) = (message for message in peer.sent() if isinstance(message, Request) and message.method == "BYE")
+        peer.respond(bye, 200)
+    cancels = [message for message in peer.sent() if isinstance(message, Request) and message.method == "CANCEL"]
+    assert [cancel.cseq.number for cancel in cancels] == [again.cseq.number]
+    assert len(ended(peer)) == 1
+    quiet(peer)
