@@ -42,6 +42,9 @@ SIP_UDP, SIP_WS = f"udp://{SERVER_HOST}:5060", f"ws://{SERVER_HOST}:8080"
 # The three ways in which a call may end; each call has exactly one of them at each end.
 ENDS = (events.CallTerminated, events.CallFailed, events.IncomingCallCanceled)
 
+# The three ways in which a call may begin; one of them each.
+BEGINNINGS = (events.Calling, events.IncomingCall, events.CallReplaced)
+
 RATE = 8000  # Hz, of what is said and heard
 
 UNIX_OFFSET = 1_700_000_000.0
@@ -133,7 +136,7 @@ class Phone:
 
     def begun(self) -> Counter[CallUuid]:
         """How often each call has begun here."""
-        return Counter(event.call for event in self.said(events.Calling, events.IncomingCall))  # type: ignore[attr-defined]
+        return Counter(event.call for event in self.said(*BEGINNINGS))  # type: ignore[attr-defined]
 
     def everything_heard(self) -> Int16:
         return np.concatenate(self.heard) if self.heard else np.zeros(0, dtype=np.int16)
