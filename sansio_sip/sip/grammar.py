@@ -164,9 +164,10 @@ NAME_ADDR = re.compile(
 )
 
 # The name-addr of nearly every message, with its URI and parameters taken apart in the same pass. Whatever does not
-# match is tried with NAME_ADDR and ADDR_SPEC.
+# match is tried with NAME_ADDR and ADDR_SPEC. The last group is as that of VIA.
 SIP_NAME_ADDR = re.compile(
-    rf"(?:({_QUOTED_STRING}){_SWS}|([{_TOKEN_CHARACTER} \t\x80-\U0010ffff]*+))<{_SIP_URI}>({_SIMPLE_PARAMETERS})"
+    rf"(?:({_QUOTED_STRING}){_SWS}|([{_TOKEN_CHARACTER} \t\x80-\U0010ffff]*+))<{_SIP_URI}>"
+    rf"(?:({_SIMPLE_PARAMETERS})\Z|{_SWS}(?![^;]))"
 )
 
 # addr-spec = SIP-URI / SIPS-URI / absoluteURI

@@ -252,7 +252,7 @@ class NameAddress(Parametric):
 
     @classmethod
     def parse(cls, text: str) -> "NameAddress":
-        found = SIP_NAME_ADDR.fullmatch(text)
+        found = SIP_NAME_ADDR.match(text)
         if found is None:
             return cls._parse_any(text)
         quoted, name, scheme, user, password, host, port, uri_tail, query, tail = found.groups()
@@ -261,6 +261,8 @@ class NameAddress(Parametric):
         elif not name or not (name := name.strip(" \t")):
             name = None
         uri = make_uri(scheme, user, password, host, port, uri_tail, query)
+        if tail is None:
+            return cls(uri, name, parse_parameters(text, found.end()))
         return cls(uri, name, split_parameters(tail) if tail else ())
 
     @classmethod
