@@ -1,72 +1,16 @@
 """Two phones of ours that may talk by way of coturn alone."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from drivers.certificates import write_certificate
-from interop.peers import SPEECH, Lines, command, free_port, kamailio, page, require, sansio_sip, wait_for
+from interop.peers import SPEECH, Lines, free_port, kamailio, page, sansio_sip, wait_for
+from interop.relay import PASSWORD, TRANSPORTS, bound, coturn
 
 from sansio_sip_cli.audio import load
 from sansio_sip_media.likeness import likeness
 
 pytestmark = pytest.mark.interop
-
-
-TRANSPORTS = ("udp", "tcp", "tls")
-
-URLS = {"udp": "turn:127.0.0.1:{}?transport=udp", "tcp": "turn:127.0.0.1:{}?transport=tcp", "tls": "turns:127.0.0.1:{}"}
-
-# How coturn is told to take clients by this way and no other.
-ONLY = {
-    "udp": ("--no-tcp", "--no-tls", "--no-dtls"),
-    "tcp": ("--no-udp", "--no-tls", "--no-dtls"),
-    "tls": ("--no-udp", "--no-tcp", "--no-dtls"),
-}
-
-
-@contextmanager
-def coturn(folder: Path, transport: str = "udp") -> Iterator[tuple[Lines, tuple[str, ...]]]:
-    """A relay of its own, reached by one transport: its log, and the options that lead to it."""
-    require("turnserver")
-    folder.mkdir()
-    port = free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
-    certificate, key = write_certificate(folder)
-    listen = "--tls-listening-port" if transport == "tls" else "--listening-port"
-    arguments = [
-        "turnserver", "-n", "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", f"{listen}={port}",
-        "--min-port=21000", "--max-port=21200", "--lt-cred-mech", "--fingerprint", "--realm=sip.test",
-        "--user=turn:pw-turn", "--no-cli", "--allow-loopback-peers", "--no-rfc5780", *ONLY[transport],
-        f"--cert={certificate}", f"--pkey={key}", f"--pidfile={folder / 'turn.pid'}", f"--userdb={folder / 'turn.db'}",
-        "--log-file=stdout", "--simple-log", "--verbose",
-    ]  # fmt: skip
-    with command(arguments, cwd=folder) as lines:
-
-        def up() -> bool:
-            assert lines.process.poll() is None, f"coturn ended\n{lines}"
-            lines.take_waiting()
-            return any("Total auth threads" in line or "turn server id=" in line for line in lines.lines) and taken()
-
-        def taken() -> bool:
-            """Whether somebody has the port."""
-            kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
-            with socket.socket(socket.AF_INET, kind) as sock:
-                try:
-                    sock.bind(("127.0.0.1", port))
-                except OSError:
-                    return True
-                return False
-
-        wait_for(up, "coturn is up")
-        yield lines, ("--turn", URLS[transport].format(port), "--turn-user", "turn", "--relay-only")
-
-
-def bound(relay: Lines) -> int:
-    """How many channels coturn says it has bound."""
-    relay.take_waiting()
-    return sum("CHANNEL_BIND processed, success" in line for line in relay.lines)
 
 
 def state(browser: Lines) -> str:
@@ -75,9 +19,6 @@ def state(browser: Lines) -> str:
     row = browser.event("stats")
     browser.rows.remove(row)
     return str(row["conn"])
-
-
-PASSWORD = {"SANSIO_SIP_TURN_PASSWORD": "pw-turn"}
 
 
 def trusting(options: tuple[str, ...], folder: Path, transport: str) -> tuple[str, ...]:
