@@ -14,7 +14,7 @@ from sansio_sip.softphone.softphone import Softphone
 from .alarms import Alarms
 from .exit_status import DONE, INTERRUPTED, LOGIN_FAILED, UNREACHABLE
 
-__all__ = ["AccountPlan"]
+__all__ = ["AccountPlan", "advice"]
 
 
 class AccountPlan:
@@ -50,7 +50,7 @@ class AccountPlan:
             case events.ConnectionChange(state="connected") if not self._logs_in:
                 return self._reached()
             case events.LoginFailed() if event.status:
-                self.finish(phone, LOGIN_FAILED, f"login failed: {event.cause} ({event.status}); {_advice(event)}", now)
+                self.finish(phone, LOGIN_FAILED, f"login failed: {event.cause} ({event.status}); {advice(event)}", now)
             case events.LoginFailed():
                 self._give_up(phone, event.detail or event.cause, now)
             case _:
@@ -89,7 +89,8 @@ class AccountPlan:
         self.finish(phone, UNREACHABLE, error, now)
 
 
-def _advice(event: events.LoginFailed) -> str:
+def advice(event: events.LoginFailed) -> str:
+    """What to do about a refused login."""
     if event.status in (401, 403, 407):
         return "check user name and password"
     if event.status == 404:

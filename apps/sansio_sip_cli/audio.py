@@ -11,7 +11,10 @@ import numpy.typing as npt
 from sansio_sip.errors import ParseError
 from sansio_sip_media.wav import read_wav, wav_header
 
-__all__ = ["Clip", "Recorder", "UnreadableAudio", "load"]
+__all__ = ["SPEECH", "Clip", "Recorder", "UnreadableAudio", "load"]
+
+# The folder of the recordings that the demo speaks, `alice.wav` and `bob.wav`.
+SPEECH = Path(__file__).parent / "speech"
 
 Int16 = npt.NDArray[np.int16]
 

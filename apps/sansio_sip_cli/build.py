@@ -17,7 +17,7 @@ from sansio_sip.trace import ReplayReport, TraceWriter, replay
 from sansio_sip_media.arrays import rebuild_array
 from sansio_sip_media.engine import MediaEngine
 
-__all__ = ["Recording", "build_phone", "build_server", "rebuild", "replay_file"]
+__all__ = ["Recording", "build_engine", "build_phone", "build_server", "rebuild", "replay_file"]
 
 
 class Recording:
@@ -58,6 +58,13 @@ def build_phone(
     options = options or SoftphoneOptions()
     context = _context(recording, name, "softphone", {"options": options}, seed)
     return Softphone(context, MediaEngine(context, OpenSslCrypto()), options)
+
+
+def build_engine() -> MediaEngine:
+    """A media engine without a phone."""
+    from sansio_sip_media.openssl_crypto import OpenSslCrypto
+
+    return MediaEngine(_context(None, "engine", "engine", {}, None), OpenSslCrypto())
 
 
 def build_server(

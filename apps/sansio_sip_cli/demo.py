@@ -20,7 +20,7 @@ from sansio_sip.softphone.media_plane import MediaStatistics
 from sansio_sip.softphone.options import AccountOptions
 
 from .answer_plan import AnswerPlan
-from .audio import Recorder, load
+from .audio import SPEECH, Recorder, load
 from .build import Recording, build_phone, build_server
 from .call_plan import CallPlan
 from .exit_status import DONE, FAILED
@@ -33,7 +33,6 @@ from .verdict import Verdict
 
 __all__ = ["demo"]
 
-SPEECH = Path(__file__).parent / "speech"
 DIGITS = "1234#"
 TRACE = "trace.jsonl"
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "answer": ("phone_commands", "Take calls."),
     "parse": ("parse", "Judge SIP messages and SDP."),
     "replay": ("replay", "Run a recorded trace again, and compare."),
+    "preflight": ("preflight.command", "Say whether an account works from here."),
     "ladder": ("ladder", "Draw the SIP messages of a trace."),
     "report": ("report.command", "Make one HTML page of a trace."),
     "export": ("ladder", "Write a trace as pcapng for Wireshark."),

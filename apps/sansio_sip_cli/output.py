@@ -76,7 +76,7 @@ class Reporter:
 
     def event(self, event: Any, now: float) -> None:
         """Keeps account of an event, and prints it unless it is of no interest."""
-        self._keep(event, now)
+        self.keep(event, now)
         if isinstance(event, events.LogLine):
             if self.verbose:
                 print(event.text, file=sys.stderr)
@@ -123,7 +123,8 @@ class Reporter:
             self.origin = now
         return round(now - self.origin, 3)
 
-    def _keep(self, event: Any, now: float) -> None:
+    def keep(self, event: Any, now: float) -> None:
+        """Keeps account of an event, and prints nothing."""
         info = getattr(event, "call_info", None)
         if info is None:
             return

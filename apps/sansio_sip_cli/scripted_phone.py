@@ -122,9 +122,13 @@ class ScriptedPhone:
     def outputs(self) -> Iterator[Output]:
         return self._outbox.drain()
 
+    def emit(self, output: Output, now: float) -> None:
+        """Hands an output on; the plan has not been told of it yet."""
+        self._outbox.put(output)
+
     def _drain(self, now: float) -> None:
         for output in self.phone.outputs():
-            self._outbox.put(output)
+            self.emit(output, now)
             if isinstance(output, events.Closed):
                 self._outbox.put(Finished(self.plan.exit_status, self.plan.error))
             elif hasattr(output, "as_dict"):
