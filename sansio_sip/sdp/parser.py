@@ -151,12 +151,16 @@ class _Parser:
         connections: list[Connection] = []
         bandwidths: list[Bandwidth] = []
         attributes: list[Attribute] = []
-        for self._index in range(start + 1, end):
-            line = lines[self._index]
+        for index, line in enumerate(lines[start + 1 : end], start + 1):
+            if line[0] == "a":  # nearly every line
+                name, colon, value = line[2:].partition(":")
+                if not name:
+                    self._fail("a= without a name", index)
+                attributes.append(Attribute(name, value if colon else None))
+                continue
+            self._index = index
             letter, value = line[0], line[2:]
             match letter:
-                case "a":
-                    attributes.append(self._attribute(value))
                 case "c":
                     connections.append(self._connection(value))
                 case "b":
