@@ -272,7 +272,8 @@ def _skip_empty_lines(data: bytes) -> int:
 def _find_empty_line(data: bytes | bytearray, start: int) -> tuple[int, int]:
     """Where the header fields end, their last line end left out, and where the body begins; (-1, -1): not there."""
     crlf = data.find(b"\n\r\n", start)
-    bare = data.find(b"\n\n", start, crlf if crlf >= 0 else len(data))
+    # One that begins earlier counts, also if its second LF begins the other: "\n\n\r\n".
+    bare = data.find(b"\n\n", start, crlf + 1 if crlf >= 0 else len(data))
     if bare >= 0:
         end, body = bare, bare + 2
     elif crlf >= 0:

@@ -292,12 +292,14 @@ _chunks = st.one_of(
     st.builds(_with_body, st.binary(max_size=30), st.booleans()),
     st.sampled_from([b"\r\n", b"\r\n\r\n", b"\n", b"\r", OPTIONS, OK, OPTIONS.replace(b"\r\n", b"\n")]),
     st.binary(max_size=8),
+    st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"x"]), max_size=8).map(b"".join),
     st.sampled_from([OPTIONS[:-40], OPTIONS.replace(b": 4", b": -4"), OPTIONS.replace(b"Via", b"Vi a")]),
 )
 
 
 @settings(max_examples=60)
 @example(OPTIONS.replace(b"Content-Length: 4", b"Content-Len7gth: 4"), [OPTIONS.index(b"\r\n\r\n") + 2])
+@example(b"\x95\n\n\r\n\n\n\r\n", [3])
 @given(st.lists(_chunks, max_size=5).map(b"".join), st.lists(st.integers(0, 10_000), max_size=8))
 def test_any_cut_of_a_stream_gives_the_same(data: bytes, cuts: list[int]) -> None:
     assert outputs(data, cuts) == outputs(data, [])
