@@ -13,27 +13,15 @@ TESTS = Path(__file__).parents[1]
 TESTED = re.compile(r"(?<![A-Za-z0-9])(M[0-9]{2}|A[0-9]{2}|E[0-9]{2}|Q[0-9]|C[0-9]{2})(?![0-9])")
 
 # Rows without any test yet, and why. A row that has one must not stand here.
-MISSING: Mapping[str, str] = {
-    "M15": "no ringtone device is driven by the client yet",
-    "M16": "no ringback is played by the client yet",
-    "M17": "no dial tone is played by the client yet",
-    **{f"A{number:02}": "the client has no device back end yet" for number in range(1, 14)},
-    "E15": "as A01",
-    "E18": "as A01",
-    "Q7": "as A01",
-}
+MISSING: Mapping[str, str] = {}
 
 # Rows with a test in virtual time alone, and why.
 MISSING_ON_LOOPBACK: Mapping[str, str] = {
-    "E17": "metrics take 15 s of bad network: in virtual time alone",
     **{f"Q{number}": "as E17" for number in (1, 2, 3, 4, 5, 6, 8, 9)},
 }
 
 # Faults of the reference (section 14 of its facts) without a test that ours has not got them.
-MISSING_FAULTS: Mapping[int, str] = {
-    24: "waits for M15",
-    35: "permOnClick waits for E15",
-}
+MISSING_FAULTS: Mapping[int, str] = {}
 
 
 def ids() -> tuple[str, ...]:

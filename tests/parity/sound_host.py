@@ -29,7 +29,7 @@ HEADSET = (*devices("audioinput", "headset"), *devices("audiooutput", "headset")
 
 def sine(frequency: float, seconds: float, rate: int = RATE, start: int = 0) -> Int16:
     at = np.arange(start, start + round(seconds * rate)) / rate
-    return np.rint(8000 * np.sin(2 * np.pi * frequency * at)).astype(np.int16)
+    return np.asarray(np.rint(8000 * np.sin(2 * np.pi * frequency * at)), dtype=np.int16)
 
 
 def pitch(samples: Int16, rate: int) -> float:
