@@ -27,6 +27,9 @@ MAX_QUEUE = 0.2
 # Seconds that are waited for before a speaker begins, or begins again after it ran dry: pieces come unevenly.
 CUSHION = 0.04
 
+# Seconds that the device itself holds: less is asking for gaps on a machine that has other things to do.
+LATENCY = 0.060
+
 # Seconds asked for at a time.
 PIECE = 0.010
 
@@ -77,11 +80,14 @@ class PortAudioDevices:
         """PortAudio ends with the process."""
 
     def stream(self, kind: DeviceKind, device_id: str, **arguments: Any) -> tuple[Any, int]:
-        """An opened stream and its rate in Hz. Raises DeviceError."""
+        """A stream that waits to be started, and its rate in Hz. Raises DeviceError."""
         made = self._sound.InputStream if kind == "audioinput" else self._sound.OutputStream
+        index = self._index(kind, device_id)
         try:
-            index = self._index(kind, device_id)
             info = self._sound.query_devices(index, "input" if kind == "audioinput" else "output")
+        except (self._sound.PortAudioError, ValueError) as error:
+            raise DeviceError("NotFoundError", f"{device_id!r}: {error}") from error
+        try:
             rate = min(max(int(info["default_samplerate"]), LOWEST), HIGHEST)
             stream = made(
                 samplerate=rate,
@@ -89,14 +95,22 @@ class PortAudioDevices:
                 channels=1,
                 dtype="int16",
                 blocksize=round(PIECE * rate),
-                latency="low",
+                latency=LATENCY,
                 **arguments,
             )
-            stream.start()
         except (self._sound.PortAudioError, ValueError) as error:
             raise DeviceError("NotReadableError", str(error)) from error
         self._open += 1
         return stream, rate
+
+    def start(self, stream: Any) -> None:
+        """Raises DeviceError."""
+        try:
+            stream.start()
+        except self._sound.PortAudioError as error:
+            stream.close(ignore_errors=True)
+            self.closed()
+            raise DeviceError("NotReadableError", str(error)) from error
 
     def closed(self) -> None:
         """A stream is gone."""
@@ -151,6 +165,7 @@ class PortAudioMicrophone(_Stream):
         self._stream, self.rate = devices.stream(
             "audioinput", device_id, callback=self._on_piece, finished_callback=self._on_finished
         )
+        devices.start(self._stream)
 
     def read(self, seconds: float) -> Int16:
         self._check()
@@ -173,6 +188,7 @@ class PortAudioSpeaker(_Stream):
         self._stream, self._rate = devices.stream(
             "audiooutput", device_id, callback=self._on_piece, finished_callback=self._on_finished
         )
+        devices.start(self._stream)  # from here on it calls back
 
     def write(self, samples: Int16, rate: int) -> None:
         self._check()
