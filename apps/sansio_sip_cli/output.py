@@ -9,7 +9,7 @@ from typing import Any
 from sansio_sip.softphone import events
 from sansio_sip.softphone.call_info import CallInfo, CallUuid
 from sansio_sip.softphone.media_plane import MediaStatistics
-from sansio_sip_media.mos import mos
+from sansio_sip.softphone.quality import mos
 
 from .scripted_phone import Finished
 
