@@ -36,19 +36,20 @@ def token(subject: str = "alice", *, life: float = 3600.0, **change: Any) -> str
 
 
 class Bench:
-    """Attributes: `server` is the server's machine, which tells what it has seen."""
+    """Attributes: `server` is the server's machine, which tells what it has seen; `driver` runs it."""
 
-    def __init__(self, runtime: Any, server: Server, url: str, stack: AsyncExitStack) -> None:
+    def __init__(self, runtime: Any, server: Server, driver: Any, url: str, stack: AsyncExitStack) -> None:
         self.runtime = runtime
         self.server = server
+        self.driver = driver
         self.url = url
         self._stack = stack
 
-    async def client(self, **options: Any) -> Any:
-        """A client that nobody has logged in at."""
+    async def client(self, *, network: Any = None, **options: Any) -> Any:
+        """A client that nobody has logged in at. `network`: as for `open_client`."""
         plain = {"profiles": (MediaProfile.RTP,), "codecs": ("pcmu",)}
         made = Options(domain=DOMAIN, servers=(self.url,), **{**plain, **options})
-        return await self._stack.enter_async_context(FRONTS[self.runtime.name].open_client(made))
+        return await self._stack.enter_async_context(FRONTS[self.runtime.name].open_client(made, network=network))
 
     async def users(self, *users: str, **options: Any) -> list[Any]:
         """Clients whose users are logged in."""
@@ -85,7 +86,7 @@ async def bench(runtime: Any, *, users: Mapping[str, str] = USERS, **options: An
         machine._context.unix_offset = time.time() - driver.now()
         await runtime.within(PATIENCE, bell.wait)
         async with AsyncExitStack() as stack:
-            yield Bench(runtime, machine, found[0], stack)
+            yield Bench(runtime, machine, driver, found[0], stack)
 
 
 async def call_between(caller: Any, callee: Any, target: str = "bob", **headers: str) -> None:
