@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from sansio_sip.context import Context
 from sansio_sip.effects import Address, FlowId
+from sansio_sip.sip.message import Request
 from sansio_sip.sip.transport import TRANSPORTS, Hop
 
 __all__ = ["FlowTokens"]
@@ -46,6 +47,11 @@ class FlowTokens:
         transport, flow, host, port = content.decode().split(" ")
         assert transport in TRANSPORTS
         return Hop(transport, Address(host, int(port)) if host else None, None, FlowId(flow))
+
+    def stateless_tag(self, request: Request) -> str:
+        """The To tag of a response that nothing is kept of: a copy of the request gets it again (section 8.2.7)."""
+        parts = (request.call_id, str(request.cseq), request.from_.tag or "", request.top_via.branch or "")
+        return self._sign("\n".join(parts).encode("utf-8", "surrogateescape")).hex()
 
     def _sign(self, content: bytes) -> bytes:
         return hmac.digest(self._key, content, sha256)[:SIGNATURE]

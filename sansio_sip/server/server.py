@@ -48,7 +48,7 @@ from sansio_sip.sip.transactions import (
     TransactionLayer,
 )
 from sansio_sip.sip.transport import Hop
-from sansio_sip.sip.uri import SipUri
+from sansio_sip.sip.uri import SipUri, Uri
 from sansio_sip.trace import RecordedOutbox, recorded
 
 from .access_tokens import BAD_SUBJECT, TOO_MANY
@@ -301,10 +301,14 @@ class Server:
             unix = now + self._context.unix_offset
             local = self._names.local(hop).host
             self._layer.respond(transaction, answer_admin(request, hop, local, unix, tag), now=now)
-        elif for_us and isinstance(routed.request.uri, SipUri) and routed.request.uri.user is None:
+        elif self._is_for_us_alone(routed.request.uri) and for_us:
             self._on_own_request(transaction, request, now)
         else:
             self._on_forward(transaction, request, routed, hop, now)
+
+    def _is_for_us_alone(self, uri: Uri) -> bool:
+        """Whether it names the server itself, and no user of it."""
+        return isinstance(uri, SipUri) and uri.user is None and self._names.is_ours(uri)
 
     def _screen(self, request: Request) -> Refusal | None:
         """Request validation (RFC 3261 section 16.3), in its order."""
@@ -312,7 +316,9 @@ class Server:
             # Each header that is asked for further on is read once here, so that none raises there.
             _ = (request.routes, request.contacts, request.expires, request.authorization, request.proxy_authorization)
             left = request.max_forwards
-            required = (*request.proxy_require, *(request.require if request.method == "REGISTER" else ()))
+            # Section 8.2.2.3: Require is judged by whom the request is for.
+            for_us = request.method == "REGISTER" or self._is_for_us_alone(request.uri)
+            required = (*request.proxy_require, *(request.require if for_us else ()))
             options = [each for each in required if each.lower() not in SUPPORTED]
         except ParseError as error:
             return Refusal(error.status or 400)
@@ -455,9 +461,10 @@ class Server:
         return marked, tuple(rows)
 
     def _refuse(self, transaction: TransactionId, request: Request, refusal: Refusal, now: float) -> None:
-        tag = self._context.entropy.tag()
+        once = refusal.status in CHALLENGES
+        tag = self._tokens.stateless_tag(request) if once else self._context.entropy.tag()
         response = request.response(refusal.status, refusal.reason, to_tag=tag, headers=refusal.headers)
-        if refusal.status in CHALLENGES:
+        if once:
             self._layer.respond_once(transaction, response, now=now)
         else:
             self._layer.respond(transaction, response, now=now)

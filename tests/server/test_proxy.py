@@ -438,6 +438,16 @@ def test_a_challenge_is_sent_once_and_keeps_nothing() -> None:
     assert (alice.statuses(), bench.server.is_idle()) == ([407], True)
 
 
+def test_a_copy_of_a_request_is_challenged_under_the_same_tag() -> None:
+    bench = Bench()
+    alice = bench.udp("alice", "192.0.2.101")
+    invite = alice.request("INVITE", f"sip:bob@{DOMAIN}")
+    for request in (invite, invite, alice.request("INVITE", f"sip:bob@{DOMAIN}")):
+        alice.send(request)
+    first, copy, other = (alice.take_response(407).to.tag for _ in range(3))
+    assert first == copy != other
+
+
 def test_a_stray_response_goes_nowhere() -> None:
     bench, alice, bob = pair()
     sent = alice.invite("bob")

@@ -149,6 +149,15 @@ def test_a_stream_that_brings_no_message_is_closed_and_one_that_has_stays() -> N
     assert bench.closed == ["tcp1#1", "tcp1#2"]
 
 
+def test_what_is_for_the_server_itself_may_require_only_what_it_has() -> None:
+    bench = Bench()
+    alice = bench.udp("alice", "192.0.2.101")
+    alice.send(alice.request("OPTIONS", f"sip:{DOMAIN}", rows=[("Require", "path, nobody-a")]))
+    alice.send(alice.request("OPTIONS", f"sip:{DOMAIN}", rows=[("Require", "path")]))
+    refused, answered = alice.take_response(420), alice.take_response(200)
+    assert (refused.unsupported, "Unsupported" in answered.headers) == (("nobody-a",), False)
+
+
 def test_a_stream_is_cut_into_messages_wherever_it_was_split() -> None:
     bench = Bench()
     alice = bench.tcp("alice", "192.0.2.101")
