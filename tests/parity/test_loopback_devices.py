@@ -20,7 +20,10 @@ from sansio_sip.softphone.quality import QualityOptions
 from sansio_sip_devices import DeviceError, Pipe, Recording, VirtualDevices
 from sansio_sip_devices.wav_file import WavWriter, read_wav_file
 
-pytestmark = pytest.mark.parametrize("runtime", [Asyncio, Trio], ids=lambda runtime: runtime.name)
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.parametrize("runtime", [Asyncio, Trio], ids=lambda runtime: runtime.name),
+]
 
 LONG = 60.0  # seconds of a tone: more than any of these tests
 

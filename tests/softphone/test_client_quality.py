@@ -113,6 +113,18 @@ def test_what_is_tracked_is_an_option(options: dict[str, Any], statistics: bool,
     assert bool(metrics(alice, "high_rtt")) == told
 
 
+def test_Q5_fault15_a_silent_call_and_a_voice_at_last() -> None:
+    scene = Scene()
+    alice, bob = in_a_call(scene)
+    scene.wait(16.0)
+    assert metrics(alice, "no_audio_received") == [(True, "local"), (True, "remote")]
+    for _ in range(40):
+        alice.write_audio(murmur(0.5), 8000)
+        scene.wait(0.5)
+    assert metrics(alice, "no_audio_received")[2:] == [(False, "local")]
+    assert metrics(bob, "no_audio_received")[2:] == [(False, "remote")]
+
+
 def test_Q6_candidates_that_do_not_come() -> None:
     scene = Scene()
     (alice,) = scene.users("alice")
