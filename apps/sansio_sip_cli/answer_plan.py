@@ -1,8 +1,10 @@
 """What `answer` has a phone do."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from sansio_sip.errors import LocalProtocolError
 from sansio_sip.softphone import events
 from sansio_sip.softphone.call_info import CallState, CallUuid
 from sansio_sip.softphone.options import AccountOptions
@@ -70,6 +72,9 @@ class AnswerPlan(AccountPlan):
                 for call in event.calls:
                     if call in live:
                         self._talks[call].listen(phone, call, now=now)
+            case events.DtmfReceived() if self._echo and event.call in self._live(phone):
+                with suppress(LocalProtocolError):  # the far end takes none
+                    phone.send_dtmf(event.call, event.tone, now=now)
             case events.CallTerminated() | events.CallFailed() | events.IncomingCallCanceled():
                 self._on_end(phone, event, now)
             case _:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -51,20 +51,19 @@ def build_phone(
     recording: Recording | None = None,
     options: SoftphoneOptions | None = None,
     seed: int | None = None,
+    media: Callable[[Context], MediaEngine] | None = None,
 ) -> Softphone:
-    """A phone with OpenSSL, libsrtp and libopus under it."""
-    from sansio_sip_media.openssl_crypto import OpenSslCrypto  # here, so that a replay does without these libraries
-
+    """A phone with OpenSSL, libsrtp and libopus under it, unless `media` makes another engine."""
     options = options or SoftphoneOptions()
     context = _context(recording, name, "softphone", {"options": options}, seed)
-    return Softphone(context, MediaEngine(context, OpenSslCrypto()), options)
+    return Softphone(context, (media or build_engine)(context), options)
 
 
-def build_engine() -> MediaEngine:
-    """A media engine without a phone."""
-    from sansio_sip_media.openssl_crypto import OpenSslCrypto
+def build_engine(context: Context | None = None) -> MediaEngine:
+    """A media engine, with a phone or without."""
+    from sansio_sip_media.openssl_crypto import OpenSslCrypto  # here, so that a replay does without these libraries
 
-    return MediaEngine(_context(None, "engine", "engine", {}, None), OpenSslCrypto())
+    return MediaEngine(context or _context(None, "engine", "engine", {}, None), OpenSslCrypto())
 
 
 def build_server(

@@ -105,7 +105,7 @@ def call(
 @account_options
 @click.option("--calls", type=click.IntRange(min=1), default=1, show_default=True, help="End after so many calls.")
 @click.option("--play", type=Path, metavar="WAV", help="Say this.")
-@click.option("--echo", is_flag=True, help="Say what is heard.")
+@click.option("--echo", is_flag=True, help="Say what is heard, press what is pressed.")
 @click.option("--silence", is_flag=True, help="Say nothing; the default.")
 @click.option("--record", type=Path, metavar="WAV", help="Write what is heard; a second call goes to NAME-2.")
 @click.option(

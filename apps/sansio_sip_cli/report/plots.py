@@ -6,7 +6,7 @@ from math import ceil, floor, log10
 
 from .markup import Html, element, joined
 
-__all__ = ["Series", "plot", "ticks"]
+__all__ = ["Series", "bars", "plot", "ticks"]
 
 WIDTH, HEIGHT = 580, 190
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 26
@@ -140,3 +140,36 @@ def _legend(series: Series) -> Html:
 
 def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def bars(title: str, note: str, values: Sequence[tuple[float, int]], *, columns: int = 40) -> Html:
+    """A distribution: each value with its count, gathered in columns of equal width."""
+    low, high = min(value for value, _ in values), max(value for value, _ in values)
+    width = max(high - low, max(abs(high), 1.0) / 100) / columns
+    heights = [0] * columns
+    for value, count in values:
+        heights[min(columns - 1, int((value - low) / width))] += count
+    top = max(heights)
+    step = (WIDTH - LEFT - RIGHT) / columns
+    room = HEIGHT - TOP - BOTTOM
+    parts: list[Html] = []
+    for mark in ticks(0, top, about=4):
+        y = round(HEIGHT - BOTTOM - room * mark / top, 1)
+        parts.append(element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid"))
+        parts.append(element("text", f"{mark:g}", x=LEFT - 6, y=y + 4, class_="left"))
+    for number, height in enumerate(heights):
+        if height:
+            tall = max(1.0, round(room * height / top, 1))
+            tip = element("title", f"{height} from {low + number * width:.3g} to {low + (number + 1) * width:.3g}")
+            x = round(LEFT + number * step, 1)
+            parts.append(
+                element(
+                    "rect", tip, x=x, y=HEIGHT - BOTTOM - tall, width=round(step - 1, 1), height=tall, class_="wave"
+                )
+            )
+    end = low + columns * width
+    for value in ticks(low, end, about=7):
+        at = round(LEFT + (WIDTH - LEFT - RIGHT) * (value - low) / (end - low), 1)
+        parts.append(element("text", f"{value:.4g}", x=at, y=HEIGHT - 8, class_="below"))
+    drawing = element("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=f"distribution: {title}")
+    return element("figure", element("figcaption", element("b", title), f" {note}"), drawing)

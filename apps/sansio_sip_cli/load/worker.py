@@ -1,0 +1,311 @@
+"""One process of a run: a phone, its share of the calls, and the tally of them.
+
+It is told what to do by rows of JSON on standard input, the plan first, then `{"start": TIME}` and perhaps
+`{"stop": true}`; it tells what it does by rows on standard output.
+"""
+
+import asyncio
+import json
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sansio_sip.context import Context
+from sansio_sip.errors import LocalProtocolError
+from sansio_sip.softphone import events
+from sansio_sip.softphone.call_info import AccountId, CallUuid
+from sansio_sip.softphone.options import SoftphoneOptions
+from sansio_sip_asyncio.driver import Driver, open_driver
+from sansio_sip_cli.account import build_account
+from sansio_sip_cli.account_plan import advice
+from sansio_sip_cli.audio import SPEECH, Clip, load
+from sansio_sip_cli.build import build_engine, build_phone
+from sansio_sip_cli.exit_status import DONE, FAILED, LOGIN_FAILED, UNREACHABLE
+from sansio_sip_cli.runtimes import go_first
+from sansio_sip_media.engine import MediaEngine
+
+from .arrivals import Arrivals
+from .caller import Call, Caller, CallRefused, ScenarioFailed
+from .quiet_media import QuietMedia
+from .scenarios import Scenario, choose, load_scenario
+from .tally import Tally
+
+__all__ = ["Plan", "Worker", "main"]
+
+# Seconds between rows of progress.
+TELL_EVERY = 0.5
+
+# Seconds that calls which are still up have to end by themselves after the last arrival, beside what they last.
+GRACE = 40.0
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run is. `options` are those of an account, as on the command line."""
+
+    options: dict[str, Any]
+    target: str
+    arrivals: Arrivals
+    scenarios: tuple[str, ...] = ("hold",)
+    hold: float = 3.0
+    signalling: bool = False
+    limit: int = 1000
+    ring_timeout: float = 60.0
+    worker: int = 0
+    workers: int = 1
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> "Plan":
+        return cls(**{**row, "arrivals": Arrivals(**row["arrivals"]), "scenarios": tuple(row["scenarios"])})
+
+
+class Worker:
+    """Runs its share of a plan."""
+
+    def __init__(self, plan: Plan, scenarios: list[Scenario]) -> None:
+        self.plan = plan
+        self.scenarios = scenarios
+        self.tally = Tally()
+        self.has_media = not plan.signalling
+        self.account_options = build_account(**plan.options)
+        self.phone = build_phone(
+            f"worker{plan.worker + 1}",
+            options=SoftphoneOptions(max_calls=plan.limit + 1),
+            media=self._media,
+        )
+        self.clip = _clip()
+        self.driver: Driver[Any] | None = None
+        self.account: AccountId | None = None
+        self.stopped = asyncio.Event()
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed = asyncio.Event()
+        self._calls: dict[CallUuid, Call] = {}
+        self._placing: Call | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._start = 0.0
+
+    def _media(self, context: Context) -> MediaEngine:
+        self.engine = QuietMedia(context) if self.plan.signalling else build_engine(context)
+        return self.engine
+
+    # For scenarios
+
+    def now(self) -> float:
+        """Seconds, of the loop's clock."""
+        return asyncio.get_running_loop().time()
+
+    def second(self, now: float) -> int:
+        """Of the run."""
+        return max(0, int(now - self._start))
+
+    def command(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Gives the phone a command. Raises LocalProtocolError."""
+        assert self.driver is not None
+        try:
+            return getattr(self.phone, name)(*args, **kwargs, now=self.driver.now())
+        finally:
+            self.driver.flush()
+
+    def place(self, target: str, headers: Any) -> Call:
+        """Begins a call. Raises CallRefused where that cannot be."""
+        now = self.now()
+        call = self._placing = Call(self, now)
+        self.tally.count("placed", self.second(now))
+        try:
+            call.uuid = self.command("call", self.account, target, extra_headers=headers)
+        except LocalProtocolError as error:
+            self.tally.fail(f"not placed: {error}", self.second(now))
+            raise CallRefused(str(error)) from None
+        finally:
+            self._placing = None
+        return call
+
+    # The run
+
+    async def log_in(self) -> None:
+        """Adds the account and waits until calls can be placed. Raises ConnectionError with (exit status, words)."""
+        self.account = self.command("add_account", self.account_options)
+        if self.account_options.servers:
+            registers = not self.plan.options["no_register"]
+            self.command("login" if registers else "connect", self.account)
+        async with asyncio.timeout(self.account_options.login_timeout):
+            await self.ready
+
+    async def run(self, start: float) -> None:
+        """Places the calls, each at its time after `start`; returns when all have ended."""
+        self._start = start
+        plan = self.plan
+        for index, moment in enumerate(plan.arrivals.share(plan.worker, plan.workers)):
+            number = plan.worker + index * plan.workers
+            if not await self._wait_until(start + moment):
+                break
+            self.tally.record("late", max(0.0, self.now() - start - moment) * 1000)
+            if len(self._tasks) >= plan.limit:
+                self.tally.fail(f"more than {plan.limit} at a time", self.second(self.now()))
+                continue
+            scenario = choose(self.scenarios, plan.arrivals.seed, number)
+            task = asyncio.get_running_loop().create_task(self._run_one(scenario, number))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            # Until the run is over, though the last call has begun: who stops it then stops what is left of it.
+            await self._end_of_tasks(plan.hold + GRACE)
+        for info in self.phone.calls():
+            with suppress(LocalProtocolError):
+                self.command("hangup", info.call_uuid)
+        await self._end_of_tasks(GRACE)
+        self.tally.counts["seconds"] = self.second(self.now())
+
+    async def _wait_until(self, moment: float) -> bool:
+        """False: the run was stopped."""
+        if self.stopped.is_set():
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(moment):
+                await self.stopped.wait()
+        return not self.stopped.is_set()
+
+    async def _end_of_tasks(self, patience: float) -> None:
+        end = self.now() + patience
+        while self._tasks and self.now() < end:
+            stopped = asyncio.ensure_future(self.stopped.wait())
+            waited = [*self._tasks] if self.stopped.is_set() else [*self._tasks, stopped]
+            await asyncio.wait(waited, timeout=end - self.now(), return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if self.stopped.is_set():
+                for info in self.phone.calls():
+                    with suppress(LocalProtocolError):
+                        self.command("hangup", info.call_uuid)
+                end = min(end, self.now() + 5.0)
+
+    async def _run_one(self, scenario: Scenario, number: int) -> None:
+        self.tally.scenarios[scenario.name] += 1
+        caller = Caller(self, number)
+        try:
+            await scenario.run(caller)
+        except CallRefused:
+            pass  # counted where it was noticed
+        except ScenarioFailed as error:
+            self.tally.fail(f"{scenario.name}: {error}", self.second(self.now()))
+        except LocalProtocolError as error:
+            if not self.stopped.is_set():
+                self.tally.fail(f"{scenario.name}: {error}", self.second(self.now()))
+        except Exception as error:
+            # A program of the user's: what it raises is a result of the run.
+            self.tally.fail(f"{scenario.name}: {type(error).__name__}: {error}"[:200], self.second(self.now()))
+        finally:
+            await caller.leave()
+
+    def deliver(self, event: Any) -> None:
+        """An event of the phone."""
+        now = self.now()
+        match event:
+            case events.Login():
+                self._is_ready()
+            case events.ConnectionChange(state="connected") if self.plan.options["no_register"]:
+                self._is_ready()
+            case events.LoginFailed() if not self.ready.done():
+                words = f"login failed: {event.cause} ({event.status}); {advice(event)}"
+                where = ", ".join(self.account_options.servers)
+                silent = f"no server could be reached at {where}: {event.detail or event.cause}; check the address"
+                status = LOGIN_FAILED if event.status else UNREACHABLE
+                self.ready.set_exception(ConnectionError(status, words if event.status else silent))
+            case events.Closed():
+                self.closed.set()
+            case events.IncomingCall():
+                self.command("reject", event.call)
+            case _ if (info := getattr(event, "call_info", None)) is not None:
+                if self._placing is not None and info.call_uuid not in self._calls:
+                    self._calls[info.call_uuid] = self._placing
+                    self._placing.uuid = info.call_uuid
+                call = self._calls.get(info.call_uuid)
+                if call is not None:
+                    call.take(event, now)
+                    if isinstance(event, events.CallTerminated | events.CallFailed):
+                        del self._calls[info.call_uuid]
+            case _:
+                pass
+
+    def progress(self) -> dict[str, Any]:
+        counts = self.tally.counts
+        return {
+            "event": "progress",
+            "placed": counts["placed"],
+            "answered": counts["answered"],
+            "failed": counts["failed"],
+            "now": len(self._tasks),
+        }
+
+    def _is_ready(self) -> None:
+        if not self.ready.done():
+            self.ready.set_result(None)
+
+
+def _clip() -> Clip:
+    """Two seconds of speech, as often as wanted."""
+    whole = load(SPEECH / "alice.wav")
+    return Clip(np.ascontiguousarray(whole.samples[: 2 * whole.rate]), whole.rate)
+
+
+def _tell(row: dict[str, Any]) -> None:
+    print(json.dumps(row), flush=True)
+
+
+async def _serve() -> int:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=1 << 24)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    plan = Plan.of(json.loads(await reader.readline()))
+    worker = Worker(plan, [load_scenario(text) for text in plan.scenarios])
+    async with open_driver(worker.phone, worker.deliver) as driver:
+        worker.driver = driver
+        try:
+            await worker.log_in()
+        except ConnectionError as error:
+            _tell({"event": "failed", "exit": error.errno, "error": error.strerror})
+            return FAILED
+        except TimeoutError:
+            where = ", ".join(worker.account_options.servers)
+            _tell({"event": "failed", "exit": UNREACHABLE, "error": f"no answer from {where}; check the address"})
+            return FAILED
+        _tell({"event": "ready"})
+        order = json.loads(await reader.readline() or b"{}")
+
+        async def listen() -> None:
+            """Anything more on standard input, its end too, stops the run."""
+            await reader.readline()
+            worker.stopped.set()
+
+        async def report() -> None:
+            while True:
+                _tell(worker.progress())
+                await asyncio.sleep(TELL_EVERY)
+
+        beside = [loop.create_task(listen()), loop.create_task(report())]
+        if "start" in order:
+            await worker.run(float(order["start"]))
+        for task in beside:
+            task.cancel()
+        worker.tally.counts["late ticks"] = worker.engine.late_ticks
+        worker.command("close")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5.0):
+                await worker.closed.wait()
+    _tell({"event": "done", "tally": worker.tally.as_dict()})
+    return DONE
+
+
+def main() -> None:
+    """`python -m sansio_sip_cli.load.worker`."""
+    go_first()
+    sys.exit(asyncio.run(_serve()))
+
+
+if __name__ == "__main__":
+    main()
