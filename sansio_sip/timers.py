@@ -9,10 +9,17 @@ from enum import Enum
 from heapq import heapify, heappop, heappush
 from typing import Generic, TypeVar
 
-__all__ = ["Deadlines", "TimerSet"]
+__all__ = ["Deadlines", "TimerSet", "earlier"]
 
 T = TypeVar("T", bound=Enum)
 K = TypeVar("K", bound=Hashable)
+
+
+def earlier(one: float | None, other: float | None) -> float | None:
+    """The earlier of two deadlines, of which either may be none: without the cost of a loop, with each packet."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one if one <= other else other
 
 
 class TimerSet(Generic[T]):

@@ -26,7 +26,7 @@ from sansio_sip.softphone.media_plane import (
     Samples,
     SessionId,
 )
-from sansio_sip.timers import Deadlines
+from sansio_sip.timers import Deadlines, earlier
 
 from .audio_stream import FRAME
 from .capabilities import webrtc_fault
@@ -201,10 +201,7 @@ class MediaEngine:
             self._tick(now)
 
     def next_timeout(self) -> float | None:
-        deadline = self._deadlines.next()
-        if self._next_tick is None:
-            return deadline
-        return self._next_tick if deadline is None else min(deadline, self._next_tick)
+        return earlier(self._deadlines.next(), self._next_tick)
 
     def poll_output(self) -> MediaOutput | None:
         return self._outbox.poll()

@@ -52,6 +52,7 @@ from sansio_sip.softphone.media_plane import (
     SessionId,
     TonesSent,
 )
+from sansio_sip.timers import earlier
 
 from .audio_stream import AudioStream
 from .codecs import OpusSettings
@@ -318,7 +319,7 @@ class MediaSession:
             return None
         transport = self._transport.next_timeout() if self._transport is not None else None
         rtcp = self._rtcp.next_timeout() if self._rtcp is not None else None
-        return min((deadline for deadline in (transport, rtcp) if deadline is not None), default=None)
+        return earlier(transport, rtcp)
 
     def poll_output(self) -> SessionOutput | None:
         return self._outbox.poll()

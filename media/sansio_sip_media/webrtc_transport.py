@@ -34,6 +34,7 @@ from sansio_sip.machine import Outbox
 from sansio_sip.sdp.model import SessionDescription
 from sansio_sip.sdp.negotiation import LocalMedia, Negotiated, read_peer, section_profile
 from sansio_sip.softphone.media_plane import IceState
+from sansio_sip.timers import earlier
 
 from .crypto import CryptoProvider, local_fingerprint
 from .demux import Kind, classify
@@ -235,9 +236,7 @@ class WebRtcTransport:
             self._drain_dtls(now)
 
     def next_timeout(self) -> float | None:
-        ice = self._ways.next_timeout()
-        dtls = self._dtls.next_timeout() if self._dtls is not None else None
-        return min((deadline for deadline in (ice, dtls) if deadline is not None), default=None)
+        return earlier(self._ways.next_timeout(), self._dtls.next_timeout() if self._dtls is not None else None)
 
     def poll_output(self) -> TransportOutput | None:
         return self._outbox.poll()

@@ -15,9 +15,9 @@ PACKET_TIMES = (10, 20, 30, 40, 60)
 
 def check_frame(samples: Int16, sample_rate: int, packet_times: tuple[int, ...], codec: str) -> None:
     """Raises ValueError unless this is int16 of shape (n,) that lasts one of the packet times."""
-    sizes = [time * sample_rate // 1000 for time in packet_times]
-    if samples.dtype != np.int16 or samples.ndim != 1 or len(samples) not in sizes:
-        shapes = ", ".join(f"({size},)" for size in sizes)
+    milliseconds, rest = divmod(1000 * len(samples), sample_rate)
+    if samples.dtype != np.int16 or samples.ndim != 1 or rest or milliseconds not in packet_times:
+        shapes = ", ".join(f"({time * sample_rate // 1000},)" for time in packet_times)
         raise ValueError(f"a frame of {codec} is int16 of shape {shapes}, not {samples.dtype} of {samples.shape}")
 
 

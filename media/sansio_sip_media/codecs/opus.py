@@ -103,7 +103,7 @@ class OpusEncoder:
     def _encode(self, octets: bytes) -> bytes:
         if self._backend is None:
             self._backend = _encoder_backend(self.settings)
-        elif self._applied != self.settings:
+        elif self._applied is not self.settings and self._applied != self.settings:
             self._backend.configure(self.settings)
         self._applied = self.settings
         payload = self._backend.encode(octets)

@@ -82,10 +82,17 @@ class CheckList:
                 pair.apply(PairInput.UNFROZEN)
 
     def trigger(self, pair: CandidatePair) -> None:
-        """Queues a triggered check, or a nomination (RFC 8445 section 6.1.4.1)."""
+        """Queues a triggered check, or a nomination (RFC 8445 section 6.1.4.1), which goes first."""
         pair.apply(PairInput.TRIGGERED)
         if pair not in self._triggered:
-            self._triggered.append(pair)
+            if pair.nominating:
+                self._triggered.appendleft(pair)
+            else:
+                self._triggered.append(pair)
+
+    def nominates_next(self) -> bool:
+        """Whether what `next_pair` would give is a nomination."""
+        return bool(self._triggered) and self._triggered[0].nominating and self._is_due(self._triggered[0])
 
     def next_pair(self) -> CandidatePair | None:
         """Takes the pair to check now (RFC 8445 section 6.1.4.2): triggered ones first, then the best that waits."""

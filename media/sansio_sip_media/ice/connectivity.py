@@ -121,6 +121,9 @@ class Connectivity:
         self._hidden: set[str] = set()
         self._unknown: list[str] = []
         self._limit: float | None = None
+        # What `next_timeout` says, asked for with each packet of media: it changes with what `drain` follows alone.
+        self._deadline: float | None = None
+        self._deadline_known = False
 
     @property
     def is_gathering(self) -> bool:
@@ -250,8 +253,11 @@ class Connectivity:
             self._finish()
 
     def next_timeout(self) -> float | None:
-        deadlines = (self._limit, self._gatherer.next_timeout(), self.agent.next_timeout())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        if not self._deadline_known:
+            deadlines = (self._limit, self._gatherer.next_timeout(), self.agent.next_timeout())
+            self._deadline = min((deadline for deadline in deadlines if deadline is not None), default=None)
+            self._deadline_known = True
+        return self._deadline
 
     def outputs(self) -> Iterator[ConnectivityOutput]:
         return self._outbox.drain()
@@ -260,6 +266,7 @@ class Connectivity:
 
     def drain(self, *, now: float) -> None:
         """To be called when `agent` was touched directly."""
+        self._deadline_known = False
         again = True
         while again:
             again = False
@@ -315,6 +322,7 @@ class Connectivity:
 
     def _finish(self) -> None:
         self._limit = None
+        self._deadline_known = False
         asked = (each for each in self._queries.values() if not isinstance(each, Candidate))
         unanswered = (f"{url}: the name was not found in time" for url, _ in asked)
         self._outbox.put(Gathered((*self._unknown, *unanswered, *self._gatherer.problems)))

@@ -262,6 +262,8 @@ class Gatherer:
 
     def is_for(self, flow: FlowId, data: bytes, source: Address) -> bool:
         """Whether a datagram is an answer of a server or comes by a relay."""
+        if not self._relays and not self._requests:
+            return False
         if stun.is_stun(data) and data[8:20] in self._requests:
             return True
         # From a relay's address come ChannelData, indications and responses; never a check of the peer.
@@ -447,9 +449,9 @@ class Gatherer:
             self._timers.arm(Timer.KEEPALIVE, now + KEEPALIVE)
 
     def _relay_at(self, flow: FlowId, source: Address) -> _Relay | None:
-        server = stun.canonical_address(source)
-        at = (relay for relay in self._relays if relay.flow == flow and relay.server.address == server)
-        return next((relay for relay in at if not relay.server.streamed), None)
+        relays = [relay for relay in self._relays if relay.flow == flow and not relay.server.streamed]
+        server = stun.canonical_address(source) if relays else None
+        return next((relay for relay in relays if relay.server.address == server), None)
 
     def _relay_on(self, stream: FlowId) -> _Relay | None:
         return next((relay for relay in self._relays if relay.stream == stream), None)

@@ -44,6 +44,9 @@ __all__ = ["CHECKING_LIMIT", "NOMINATION_WAIT", "PATIENCE", "TA", "IceSession"]
 TA = 0.05
 """Seconds between the starts of two transactions (RFC 8445 section 14.2)."""
 
+NOMINATION_TA = 0.005
+"""Seconds from a check to a nomination, the least that there is: the mapping that pacing is for exists by then."""
+
 PATIENCE = 39.5
 """Seconds to wait for checks of the peer even if all of ours have failed (RFC 8863 section 4)."""
 
@@ -315,12 +318,16 @@ class IceSession:
         if self.lite or not self.is_started or self.is_failed or not self._pairs.has_next():
             self._timers.cancel(Timer.PACE)
             return
-        due = now if self._last_check_at is None else self._last_check_at + TA
+        due = (
+            now
+            if self._last_check_at is None
+            else self._last_check_at + (NOMINATION_TA if self._pairs.nominates_next() else TA)
+        )
         if due <= now:
             pair = self._pairs.next_pair()
             assert pair is not None, "has_next"
             self._last_check_at = now
-            due = now + TA
+            due = now + (NOMINATION_TA if self._pairs.nominates_next() else TA)
             rto = max(RTO, TA * self._pairs.count(PairState.WAITING, PairState.IN_PROGRESS))
             pair.apply(PairInput.UNFROZEN)
             pair.apply(PairInput.STARTED)
