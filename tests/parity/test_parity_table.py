@@ -1,6 +1,9 @@
 """Every row of the parity sheet has a test with its id in its name, or stands in a list of those that have none yet."""
 
+import re
+
 import pytest
+from parity.page import PAGE, ROWS, page
 from parity.rows import MISSING, MISSING_FAULTS, MISSING_ON_LOOPBACK, faults, ids, proofs
 
 PROOFS = proofs()
@@ -45,3 +48,19 @@ def test_every_fault_has_a_test_or_a_reason() -> None:
 def test_reasons_are_for_rows_of_the_sheet(rows: dict[str, str]) -> None:
     assert set(rows) <= set(ids())
     assert all(rows.values())
+
+
+def test_the_page_has_every_row_and_only_tests_that_exist() -> None:
+    assert set(ROWS) == set(ids())
+    shown = rows_of(PAGE.read_text(encoding="utf-8"))
+    current = rows_of(page())
+    assert shown.keys() == current.keys(), "run: PYTHONPATH=tests:media:transports:. python -m parity.page"
+    for row, tests in shown.items():
+        assert tests, row
+        assert tests <= current[row], f"{row} names tests that are no more: {tests - current[row]}"
+
+
+def rows_of(text: str) -> dict[str, set[str]]:
+    """Of each row: what it says, and the tests that it names."""
+    rows = re.findall(r"(?m)^(\| (?:[MAEQC]?[0-9]+) \|.*\|) ([^|]*) \|$", text)
+    return {row: set(tests.split("<br>")) for row, tests in rows}
