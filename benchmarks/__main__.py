@@ -1,4 +1,7 @@
-"""`python -m benchmarks [sip] [media]`: prints tables of ratios."""
+"""`python -m benchmarks [sip] [media] [load]`: prints tables of ratios.
+
+`load` takes a quarter of an hour, so it runs only when asked for.
+"""
 
 import sys
 
@@ -13,6 +16,10 @@ def main() -> None:
     if "media" in chosen:
         print()
         print(media.run())
+    if "load" in chosen:
+        from . import load  # it needs Kamailio, SIPp and what the tests need
+
+        print(load.run(), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,163 @@
+"""`sansio-sip load` beside SIPp: the same calls at the same rate to the same target, in turns.
+
+Two targets. Set-up times are compared at Kamailio with `sansio-sip answer` behind it, where each INVITE is challenged;
+what a call costs the generator, at SIPp's own answering scenario, which costs next to nothing itself.
+"""
+
+import csv
+import json
+import os
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # the peers and scenarios of the tests
+
+from interop.peers import Kamailio, command, free_port, kamailio, require, sansio_sip  # noqa: E402
+from interop.sipp import calls as calling  # noqa: E402
+from interop.sipp import sipp  # noqa: E402
+
+__all__ = ["run"]
+
+# Of set-up times: runs of each generator in turns, so that whatever else the machine does falls on both.
+ROUNDS = 5
+
+# Seconds that a call lasts: long enough for ACK and BYE to have their own time.
+HOLD = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run: calls that went through, mean and median of set-up in ms, CPU seconds of the generator a call."""
+
+    calls: int
+    mean: float
+    median: float
+    cpu: float
+
+
+def run(calls: int = 1000, rate: float = 20.0, cost_rate: float = 100.0) -> str:
+    """Runs both, and gives a table.
+
+    Args:
+        calls: of each run. rate: calls a second, for set-up times. cost_rate: likewise, for what a call costs.
+    """
+    require("kamailio", "sipp")
+    lines = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with target(folder) as peer:
+            theirs, ours = [], []
+            for _ in range(ROUNDS):
+                theirs.append(by_sipp(folder, f"127.0.0.1:{peer.port}", calls, rate, domain=peer.domain))
+                ours.append(by_us(["--server", peer.server("udp")], f"sip:bob@{peer.domain}", calls, rate, peer.domain))
+        lines.append(_set_up(theirs, ours, rate))
+        port = free_port(socket.SOCK_DGRAM)
+        with command(["sipp", "-sn", "uas", "-i", "127.0.0.1", "-p", str(port), "-nostdin"], cwd=folder):
+            there = f"127.0.0.1:{port}"
+            theirs = [by_sipp(folder, there, calls, cost_rate)]
+            ours = [by_us([], f"sip:bob@{there}", calls, cost_rate)]
+        lines.append(_cost(theirs[0], ours[0], cost_rate))
+    return "\n\n".join(lines)
+
+
+@contextmanager
+def target(folder: Path) -> Iterator[Kamailio]:
+    """Kamailio, and Bob behind it who answers all."""
+    (folder / "kamailio").mkdir()
+    with kamailio(folder / "kamailio") as peer:
+        words = ["--server", peer.server("udp"), "--password", "pw-bob", "--media", "rtp", "--calls", "1000000"]
+        with sansio_sip("answer", f"sip:bob@{peer.domain}", *words) as bob:
+            bob.event("onLogin")
+            yield peer
+
+
+def by_sipp(folder: Path, where: str, calls: int, rate: float, *, domain: str = "127.0.0.1") -> Measured:
+    """SIPp's run. Both ends say `inactive`, as `load --signalling` does."""
+    text = calling().replace("a=rtpmap:0 PCMU/8000", "a=rtpmap:0 PCMU/8000\na=inactive")
+    for old in folder.glob("*_rtt.csv"):
+        old.unlink()
+    words = ["-s", "bob", "-key", "from", "alice", "-key", "domain", domain, "-au", "alice", "-ap", "pw-alice"]
+    words += ["-p", str(free_port(socket.SOCK_DGRAM)), "-d", str(round(HOLD * 1000)), "-r", f"{rate:g}"]
+    arguments = sipp(folder, "uac", text, where, *words, "-trace_rtt", "-rtt_freq", "1", calls=calls)
+    before = _cpu()
+    subprocess.run(arguments, cwd=folder, check=True, capture_output=True)
+    spent = _cpu() - before
+    with next(folder.glob("*_rtt.csv")).open() as rows:
+        times = [float(row["response_time_ms"]) for row in csv.DictReader(rows, delimiter=";")]
+    # SIPp cuts to whole milliseconds: on average half of one is missing.
+    return Measured(len(times), statistics.mean(times) + 0.5, statistics.median(times) + 0.5, spent / calls)
+
+
+def by_us(server: list[str], target: str, calls: int, rate: float, domain: str = "127.0.0.1") -> Measured:
+    """Our run. What it costs to start is measured by a run of one call, and taken off."""
+
+    def measure(count: int) -> tuple[dict[str, float], int, float]:
+        words = ["--signalling", "--rate", f"{rate:g}", "--calls", str(count), "--duration", "100000"]
+        way = [*server, "--password", "pw-alice"] if server else ["--no-register"]
+        arguments = ["load", f"sip:alice@{domain}", target, *way, *words, "--hold", f"{HOLD:g}", "--max-late", "1000"]
+        before = _cpu()
+        result = subprocess.run(
+            [sys.executable, "-m", "sansio_sip_cli", *arguments, "--json"],
+            check=True,
+            capture_output=True,
+            env=_environment(),
+        )
+        report = json.loads(result.stdout)
+        return report["figures"], report["counts"].get("answered", 0), _cpu() - before
+
+    _, _, start = measure(1)
+    figures, answered, spent = measure(calls)
+    return Measured(answered, figures["setup_mean"], figures["setup_p50"], (spent - start) / max(1, calls - 1))
+
+
+def _set_up(theirs: list[Measured], ours: list[Measured], rate: float) -> str:
+    count = sum(each.calls for each in ours)
+    title = f"{rate:g} calls a second, {len(ours)} runs of each in turns, {count} calls of ours"
+    rows = [
+        f"Set-up at Kamailio with `sansio-sip answer`: {title}.",
+        "",
+        "| generator | median ms | from run to run | mean ms | from run to run |",
+        "|---|---|---|---|---|",
+    ]
+    typical = []
+    for name, runs in (("SIPp", theirs), ("sansio-sip load", ours)):
+        medians, means = [each.median for each in runs], [each.mean for each in runs]
+        typical.append(statistics.median(medians))
+        spread, wide = f"{min(medians):.2f} to {max(medians):.2f}", f"{min(means):.2f} to {max(means):.2f}"
+        rows.append(f"| {name} | {typical[-1]:.2f} | {spread} | {statistics.median(means):.2f} | {wide} |")
+    return "\n".join([*rows, "", f"difference of the medians {100 * (typical[1] / typical[0] - 1):+.1f} %"])
+
+
+def _cost(theirs: Measured, ours: Measured, rate: float) -> str:
+    ratio = theirs.cpu / ours.cpu
+    rows = [
+        f"Signalling alone, {rate:g} calls a second at SIPp's answering scenario, one core:",
+        "",
+        "| generator | CPU ms a call | calls a CPU second |",
+        "|---|---|---|",
+        f"| SIPp | {1000 * theirs.cpu:.3f} | {1 / theirs.cpu:.0f} |",
+        f"| sansio-sip load | {1000 * ours.cpu:.3f} | {1 / ours.cpu:.0f} |",
+        "",
+        f"ratio of calls a second, ours to SIPp's: {ratio:.3f}",
+    ]
+    return "\n".join(rows)
+
+
+def _cpu() -> float:
+    """CPU seconds of all children that have ended, and theirs."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _environment() -> dict[str, str]:
+    folders = [str(ROOT), *(str(ROOT / name) for name in ("transports", "media", "apps"))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
