@@ -272,7 +272,7 @@ class WebRtcTransport:
         if self._srtp is not None:
             self._outbox.put(Connected(self._path))
         elif self._dtls is not None:
-            self._dtls.start(now=now)
+            self._dtls.start(rtt=self._ice.rtt, now=now)
             self._drain_dtls(now)
             early, self._early = self._early, deque(maxlen=MAX_EARLY)
             for source, data in early:

@@ -85,9 +85,9 @@ class Pair:
     def end(self, side: DtlsRole) -> DtlsTransport:
         return self.client if side == "client" else self.server
 
-    def start(self) -> None:
-        self.client.start(now=self.now)
-        self.server.start(now=self.now)
+    def start(self, rtt: float | None = None) -> None:
+        self.client.start(rtt=rtt, now=self.now)
+        self.server.start(rtt=rtt, now=self.now)
         self.flush()
 
     def flush(self) -> None:

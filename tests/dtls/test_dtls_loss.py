@@ -1,9 +1,10 @@
 """Handshakes of real OpenSSL at both ends over networks that lose, delay and reorder; judged by their events."""
 
 import os
+from collections.abc import Callable
 
 import pytest
-from dtls.pair import Pair, lossy
+from dtls.pair import DELAY, Pair, losing, lossy
 
 from sansio_sip_media.crypto import CryptoProvider, SrtpProfile
 from sansio_sip_media.dtls import HandshakeDone
@@ -18,13 +19,19 @@ RATES = [(0.0, 0.30, 0.31), (0.1, 0.31, 6.0), (0.3, 2.0, 16.0), (0.5, 9.0, 45.0)
 LOSS = pytest.mark.parametrize(("loss", "median", "slowest"), RATES, ids=[f"{rate[0]:.0%}" for rate in RATES])
 
 
-def _matrix(providers: list[CryptoProvider], loss: float, count: int) -> list[float]:
+# The same where ICE has measured the way.
+MEASURED = pytest.mark.parametrize(
+    ("loss", "median", "slowest"), [(0.0, 0.30, 0.31), (0.1, 0.31, 2.7), (0.3, 1.0, 10.0), (0.5, 4.0, 25.0)]
+)
+
+
+def _matrix(providers: list[CryptoProvider], loss: float, count: int, *, rtt: float | None = None) -> list[float]:
     """Set-up times in seconds of `count` handshakes, shortest first; asserts that each has come to its end."""
     times = []
     for seed in range(count):
         client, server = providers[seed % 2], providers[1 - seed % 2]
         pair = Pair(client, server, lossy(seed, loss))
-        pair.start()
+        pair.start(rtt)
         pair.run()
         assert pair.events == {"client": DONE, "server": DONE}, f"seed {seed}"
         times.append(max(pair.times["client"] + pair.times["server"]))
@@ -43,6 +50,34 @@ def test_every_handshake_of_the_stand_in_completes(loss: float, median: float, s
     times = _matrix([SeededCrypto(1), SeededCrypto(2)], loss, 200)
     assert times[len(times) // 2] <= median
     assert times[len(times) * 99 // 100] <= slowest
+
+
+@MEASURED
+@pytest.mark.parametrize("provider", [OpenSslCrypto, lambda: SeededCrypto(1)], ids=["openssl", "seeded"])
+def test_a_measured_way_makes_it_faster(
+    provider: Callable[[], CryptoProvider], loss: float, median: float, slowest: float
+) -> None:
+    times = _matrix([provider(), provider()], loss, 200, rtt=2 * DELAY)
+    assert times[len(times) // 2] <= median
+    assert times[len(times) * 99 // 100] <= slowest
+
+
+def test_what_is_lost_comes_again_after_three_round_trips_and_no_sooner_than_a_second_where_none_was_measured() -> None:
+    for rtt, expected in (
+        (None, [0.0, 1.05]),
+        (0.1, [0.0, 0.3, 1.05]),
+        (0.001, [0.0, 0.2, 0.6, 1.05]),
+        (2.0, [0.0, 1.05]),
+    ):
+        pair = Pair(SeededCrypto(1), SeededCrypto(2), losing(*(("client", index) for index in range(9))))
+        pair.start(rtt)
+        sent: list[float] = [0.0]
+        while len(sent) < len(expected):
+            due = pair.client.next_timeout()
+            assert due is not None
+            pair.client.handle_timeout(now=due)
+            sent += [due for _ in pair.client.outputs()]
+        assert sent == pytest.approx(expected), rtt
 
 
 @pytest.mark.soak

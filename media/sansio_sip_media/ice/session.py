@@ -44,8 +44,7 @@ __all__ = ["CHECKING_LIMIT", "NOMINATION_WAIT", "PATIENCE", "TA", "IceSession"]
 TA = 0.05
 """Seconds between the starts of two transactions (RFC 8445 section 14.2)."""
 
-NOMINATION_TA = 0.005
-"""Seconds from a check to a nomination, the least that there is: the mapping that pacing is for exists by then."""
+NOMINATION_TA = 0.005  # from a check to a nomination, the least that there is: the mapping that pacing is for exists
 
 PATIENCE = 39.5
 """Seconds to wait for checks of the peer even if all of ours have failed (RFC 8863 section 4)."""
@@ -208,8 +207,7 @@ class IceSession:
         self._fail_if_hopeless(now)
 
     def close(self) -> None:
-        """Becomes silent without a word."""
-        self._quieten()
+        self._quieten()  # without a word
         self.state = IceState.CLOSED
 
     # Time and outputs
