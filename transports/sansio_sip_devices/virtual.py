@@ -7,6 +7,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
+from sansio_sip.errors import ParseError
 from sansio_sip.softphone.devices import DEFAULT, AudioDevice
 
 from .backend import DeviceError, Int16
@@ -148,7 +149,7 @@ class VirtualMicrophone:
             return
         try:
             self._samples, self.rate = source if isinstance(source, tuple) else read_wav_file(source)
-        except (OSError, ValueError) as error:
+        except (OSError, ParseError) as error:
             raise DeviceError("NotReadableError", str(error)) from error
         self._next = self._take
 

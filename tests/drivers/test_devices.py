@@ -1,0 +1,144 @@
+"""Back ends of audio devices, and media that are read, without a client."""
+
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from sansio_sip_devices import DeviceError, Pipe, Recording, VirtualDevices
+from sansio_sip_devices.media_file import read_medium
+from sansio_sip_devices.virtual import MAX_PIPE, VirtualMicrophone
+from sansio_sip_devices.wav_file import WavWriter, read_wav_file
+
+COUNT = np.arange(16_000, dtype=np.int16)
+
+
+def taken(microphone: VirtualMicrophone, *seconds: float) -> list[int]:
+    return [int(sample) for piece in seconds for sample in microphone.read(piece)]
+
+
+def test_devices_are_listed_with_a_default_first() -> None:
+    devices = VirtualDevices({"a": (COUNT, 16_000), "b": (COUNT, 16_000)}, {"x": Recording()})
+    listed = [(device.device_id, device.kind) for device in devices.devices()]
+    assert listed == [
+        ("default", "audioinput"),
+        ("a", "audioinput"),
+        ("b", "audioinput"),
+        ("default", "audiooutput"),
+        ("x", "audiooutput"),
+    ]
+    assert VirtualDevices().devices() == ()
+    named = VirtualDevices({"a": (COUNT, 16_000), "default": (COUNT, 8_000)})
+    assert [device.device_id for device in named.devices()] == ["default", "a"]
+    assert named.open_microphone("default").rate == 8_000
+
+
+def test_an_array_goes_at_the_pace_of_time_and_then_is_silent() -> None:
+    microphone = VirtualDevices({"a": (COUNT, 16_000)}).open_microphone("default")
+    assert taken(microphone, 0.02, 0.00003125, 0.00003125) == list(range(321))
+    assert len(microphone.read(0.99)) == 15_840
+    assert not microphone.read(0.02).any()
+    microphone.close()
+
+
+def test_a_function_is_asked_for_so_much() -> None:
+    asked: list[int] = []
+
+    def source(count: int) -> np.ndarray:
+        asked.append(count)
+        return np.ones(count // 2, dtype=np.int16)
+
+    microphone = VirtualDevices({"f": source}).open_microphone("f")
+    assert microphone.read(0.02).sum() == 160
+    assert asked == [320]
+
+
+def test_a_pipe_gives_what_was_written_and_no_more_than_it_holds() -> None:
+    pipe = Pipe(8_000)
+    microphone = VirtualDevices({"p": pipe}).open_microphone("p")
+    assert microphone.rate == 8_000
+    pipe.write(COUNT[:100])
+    pipe.write(COUNT[100:200])
+    assert taken(microphone, 0.02, 0.02) == [*range(200), *[0] * 120]
+    pipe.write(np.ones(int(8_000 * MAX_PIPE) + 5_000, dtype=np.int16))
+    assert len(pipe(1_000_000)) == 8_000 * MAX_PIPE
+
+
+def test_a_recording_keeps_the_latest() -> None:
+    recording = Recording(limit=1.0)
+    for _ in range(100):
+        recording(COUNT[:320], 16_000)
+    assert len(recording.samples) == 16_000
+    recording.clear()
+    assert not len(recording.samples)
+
+
+def test_files_are_devices(tmp_path: Path) -> None:
+    with WavWriter(tmp_path / "in.wav", 16_000) as file:
+        file.write(COUNT[:640])
+    devices = VirtualDevices({"in": tmp_path / "in.wav"}, {"out": str(tmp_path / "out.wav")})
+    microphone, speaker = devices.open_microphone("in"), devices.open_speaker("out")
+    speaker.write(microphone.read(0.02), microphone.rate)
+    speaker.write(microphone.read(0.02), microphone.rate)
+    speaker.close()
+    samples, rate = read_wav_file(tmp_path / "out.wav")
+    assert rate == 16_000
+    assert np.array_equal(samples, COUNT[:640])
+    VirtualDevices({}, {"out": tmp_path / "never.wav"}).open_speaker("out").close()
+    assert not (tmp_path / "never.wav").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no sound"])
+def test_a_file_that_is_none_cannot_be_opened(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.wav").write_bytes(content)
+    for path in (tmp_path / "bad.wav", tmp_path / "missing.wav"):
+        with pytest.raises(DeviceError, match="NotReadableError"):
+            VirtualDevices({"a": path}).open_microphone("a")
+    speaker = VirtualDevices({}, {"a": tmp_path / "no such folder" / "x.wav"}).open_speaker("a")
+    with pytest.raises(DeviceError, match="NotReadableError"):
+        speaker.write(COUNT, 16_000)
+
+
+def test_what_is_unplugged_stops() -> None:
+    devices = VirtualDevices({"a": (COUNT, 16_000)}, {"a": Recording()})
+    microphone, speaker = devices.open_microphone("a"), devices.open_speaker("default")
+    devices.unplug("a")
+    devices.plug("a", source=(COUNT, 16_000))
+    with pytest.raises(DeviceError, match="unplugged"):
+        microphone.read(0.02)
+    with pytest.raises(DeviceError, match="unplugged"):
+        speaker.write(COUNT, 16_000)
+    with pytest.raises(DeviceError, match="NotFoundError"):
+        devices.open_speaker("default")
+    assert devices.open_microphone("a").rate == 16_000
+
+
+def test_media_are_read_whatever_their_format(tmp_path: Path) -> None:
+    time = np.arange(48_000) / 48_000
+    tone = np.rint(8_000 * np.sin(2 * np.pi * 500 * time)).astype(np.int16)
+    with WavWriter(tmp_path / "tone.wav", 48_000) as file:
+        file.write(tone)
+    for name, codec in (("tone.flac", "flac"), ("tone.ogg", "libopus")):
+        with av.open(str(tmp_path / name), "w") as container:
+            stream: Any = container.add_stream(codec, rate=48_000)
+            stream.layout = "mono"
+            frame = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
+            frame.sample_rate = 48_000
+            for packet in (*stream.encode(frame), *stream.encode(None)):
+                container.mux(packet)
+    for name in ("tone.wav", "tone.flac", "tone.ogg"):
+        samples, rate = read_medium(str(tmp_path / name))
+        assert len(samples) / rate == pytest.approx(1.0, abs=0.05)
+        spectrum = np.abs(np.fft.rfft(samples.astype(np.float64)))
+        assert np.argmax(spectrum) * rate / len(samples) == pytest.approx(500, abs=5)
+
+
+@pytest.mark.parametrize(
+    "name", ["missing.mp3", "text.mp3", "http://127.0.0.1:9/x.mp3", "concat:a|b", "rtp://127.0.0.1:9"]
+)
+def test_what_is_no_medium_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "text.mp3").write_text("this is no music " * 100)
+    with pytest.raises((OSError, ValueError)):
+        read_medium(name if ":" in name else str(tmp_path / name))
