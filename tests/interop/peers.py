@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from drivers.certificates import write_certificate
@@ -24,6 +24,7 @@ from drivers.certificates import write_certificate
 __all__ = [
     "SPEECH",
     "Lines",
+    "absent",
     "capture",
     "command",
     "free_port",
@@ -50,7 +51,7 @@ PATIENCE = 30.0
 NODE_PACKAGES = ("jssip@3", "playwright-core@1", "esbuild@0")
 
 
-def absent(reason: str) -> None:
+def absent(reason: str) -> NoReturn:
     """Skips, or fails where no peer may be absent."""
     if os.environ.get("SANSIO_SIP_REQUIRE_PEERS"):
         pytest.fail(reason)

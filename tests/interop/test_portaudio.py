@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drivers.runtimes import Asyncio, Trio
+from interop.peers import absent
 from parity.bench import Next, bench
 from parity.sound_host import level, pitch, sine
 
@@ -28,9 +29,9 @@ PATIENCE = 15.0
 def sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
     """PulseAudio with nothing but a null sink; PortAudio's default device is it, through ALSA."""
     if shutil.which("pulseaudio") is None:
-        pytest.skip("pulseaudio is not installed")
+        absent("pulseaudio is not installed")
     if find_spec("sounddevice") is None:
-        pytest.skip("sounddevice is not installed: pip install sansio-sip[devices]")
+        absent("sounddevice is not installed: pip install sansio-sip[devices]")
     (tmp_path / "asound.conf").write_text("</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\n")
     socket = tmp_path / "native"
     monkeypatch.setenv("PULSE_SERVER", f"unix:{socket}")
@@ -48,7 +49,7 @@ def sound_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[su
             while not socket.exists() and time.monotonic() < deadline and server.poll() is None:
                 time.sleep(0.05)
             if not socket.exists():
-                pytest.skip("pulseaudio does not start here")
+                absent("pulseaudio does not start here")
             yield server
         finally:
             server.kill()
@@ -59,9 +60,9 @@ def hardware(sound_server: subprocess.Popen[bytes]) -> PortAudioDevices:
     try:
         devices = PortAudioDevices()
     except DeviceError as error:
-        pytest.skip(str(error))
+        absent(str(error))
     if not devices.devices():
-        pytest.skip("PortAudio finds no device: it was built without ALSA, or ALSA without PulseAudio")
+        absent("PortAudio finds no device: it was built without ALSA, or ALSA without PulseAudio")
     return devices
 
 
