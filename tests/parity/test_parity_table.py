@@ -1,10 +1,15 @@
 """Every row of the parity sheet has a test with its id in its name, or stands in a list of those that have none yet."""
 
+import dataclasses
 import re
+from typing import Any
 
 import pytest
 from parity.page import PAGE, ROWS, page
 from parity.rows import MISSING, MISSING_FAULTS, MISSING_ON_LOOPBACK, faults, ids, proofs
+
+import sansio_sip
+from sansio_sip.softphone.devices import AudioDevice
 
 PROOFS = proofs()
 
@@ -65,3 +70,41 @@ def rows_of(text: str) -> dict[str, set[str]]:
     """Of each row: what it says, and the tests that it names."""
     rows = re.findall(r"(?m)^(\| (?:[MAEQC]?[0-9]+) \|(?:.*\|)?) ([^|]*) \|$", text)
     return {row: set(tests.split("<br>")) for row, tests in rows}
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row[0] == "E"])
+def test_an_event_is_exported_and_named_as_in_the_reference(row: str) -> None:
+    reference, here, _ = ROWS[row]
+    kind = getattr(sansio_sip, here.strip("`"))
+    assert kind.name == reference
+    assert dataclasses.is_dataclass(kind)
+    assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert callable(kind.as_dict)
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (sansio_sip.MediaPermission(stream=True), {"status": "success", "stream": True}),
+        (
+            sansio_sip.MediaPermission(stream=False, error="NotAllowedError"),
+            {"status": "failure", "error": "NotAllowedError"},
+        ),
+        (sansio_sip.Volume(0.5, 0.25), {"inputVolume": "0.500", "outputVolume": "0.250"}),
+        (
+            sansio_sip.AudioDeviceChange("added", AudioDevice("a", "audioinput", "A", "g").as_dict()),
+            {
+                "change": "added",
+                "device": {"deviceId": "a", "kind": "audioinput", "label": "A", "groupId": "g"},
+            },
+        ),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_E15_E18_E22_an_event_is_spelled_as_in_the_reference(event: Any, expected: dict[str, object]) -> None:
+    assert event.as_dict() == expected
+
+
+def test_the_package_says_what_it_has_not() -> None:
+    with pytest.raises(AttributeError, match="Telephone"):
+        sansio_sip.Telephone  # type: ignore[attr-defined]  # noqa: B018
