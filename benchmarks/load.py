@@ -44,7 +44,7 @@ class Measured:
     cpu: float
 
 
-def run(calls: int = 1000, rate: float = 20.0, cost_rate: float = 100.0) -> str:
+def run(calls: int = 1000, rate: float = 10.0, cost_rate: float = 100.0) -> str:
     """Runs both, and gives a table.
 
     Args:
@@ -89,7 +89,9 @@ def by_sipp(folder: Path, where: str, calls: int, rate: float, *, domain: str = 
     words += ["-p", str(free_port(socket.SOCK_DGRAM)), "-d", str(round(HOLD * 1000)), "-r", f"{rate:g}"]
     arguments = sipp(folder, "uac", text, where, *words, "-trace_rtt", "-rtt_freq", "1", calls=calls)
     before = _cpu()
-    subprocess.run(arguments, cwd=folder, check=True, capture_output=True)
+    result = subprocess.run(arguments, cwd=folder, check=False, capture_output=True, text=True)
+    if result.returncode not in (0, 1):  # 1: some of its calls failed, which a busy target may do
+        raise RuntimeError(f"SIPp ended with {result.returncode}: {result.stderr[-500:]}")
     spent = _cpu() - before
     with next(folder.glob("*_rtt.csv")).open() as rows:
         times = [float(row["response_time_ms"]) for row in csv.DictReader(rows, delimiter=";")]

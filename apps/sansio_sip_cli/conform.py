@@ -8,8 +8,7 @@ import click
 
 from sansio_sip.conformance import CaseFinished, CaseStarted, Matrix, Role, RunFinished
 from sansio_sip.conformance.matrix import FORMATS
-from sansio_sip.effects import Address
-from sansio_sip_conformance.setting import BadSetting, Setting
+from sansio_sip_conformance.setting import ANYWHERE, BadSetting, Setting
 
 from .account import address, check_authorities, check_local
 from .exit_status import DONE, FAILED, INTERRUPTED, UNREACHABLE
@@ -86,7 +85,7 @@ def conform(
     wanted = Role(role)
     if (listen is not None) != (wanted is Role.UAC):
         raise click.UsageError(NO_PORT if listen is None else "--listen is for --as uac: leave it out")
-    local = address(listen, "--listen") if listen is not None else Address("0.0.0.0", 0)
+    local = address(listen, "--listen") if listen is not None else ANYWHERE
     if listen is not None:
         check_local(local, "--listen")
     if ca is not None:

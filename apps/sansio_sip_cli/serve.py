@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,12 @@ DEFAULT = "ws://127.0.0.1:5080"
 @click.option(
     "--runtime", type=click.Choice(["asyncio", "trio"]), default="asyncio", show_default=True, help="Event loop."
 )
+@click.option(
+    "--web",
+    metavar="[HOST:]PORT",
+    help="A console: who is registered, who talks. On loopback unless HOST says otherwise; port 0: any.",
+)
+@click.option("--web-token", envvar="SANSIO_SIP_WEB_TOKEN", help="To open it with.  [default: a new one each time]")
 @click.option("--trace", type=Path, metavar="FILE", help="Record the run, for `replay`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def serve(
@@ -47,6 +54,8 @@ def serve(
     domain: str,
     users: tuple[str, ...],
     runtime: str,
+    web: str | None,
+    web_token: str | None,
     trace: Path | None,
     as_json: bool,
 ) -> int:
@@ -78,18 +87,21 @@ def serve(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     loop = choose(runtime)
+    console = _console(web, web_token, runtime)
     recording = Recording(trace) if trace is not None else None
-    server = build_server(options, recording=recording)
+    server: Any = build_server(options, recording=recording)
+    if console is not None:
+        server = console.watch(server)
     failures: list[ServerFailed] = []
+
+    def say(row: dict[str, Any], words: str) -> None:
+        print(json.dumps(row) if as_json else words, flush=True)
 
     async def main() -> None:
         box: list[Any] = []
 
         def deliver(event: Any) -> None:
-            if as_json:
-                print(json.dumps({"event": event.name, **event.as_dict()}), flush=True)
-            else:
-                print(server_words(event), flush=True)
+            say({"event": event.name, **event.as_dict()}, server_words(event))
             if isinstance(event, ServerFailed):
                 failures.append(event)
                 for driver in box:
@@ -99,7 +111,12 @@ def serve(
             box.append(driver)
             if failures:
                 driver.finish()
-            async with loop.interrupts(driver.finish):
+            async with (
+                loop.interrupts(driver.finish),
+                console.open() if console is not None else nullcontext("") as url,
+            ):
+                if url:
+                    say({"event": "onConsoleOpened", "url": url}, f"console at {url}")
                 await driver.finished()
 
     try:
@@ -112,6 +129,22 @@ def serve(
         print(f"sansio-sip: cannot listen at {first.url}: {first.reason}; choose another port", file=sys.stderr)
         return BAD_USAGE
     return DONE
+
+
+def _console(web: str | None, token: str | None, runtime: str) -> Any:
+    """The console that was asked for, if any. Raises click.UsageError."""
+    if web is None:
+        return None
+    if runtime != "asyncio":
+        raise click.UsageError("--web needs asyncio: leave out --runtime trio")
+    where = address(web if ":" in web else f"127.0.0.1:{web}", "--web")
+    try:
+        from .console.open import WebConsole
+    except ModuleNotFoundError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        raise click.ClickException(f"{error.name} is not installed; pip install 'sansio-sip[web]'") from None
+    return WebConsole(where, token)
 
 
 def server_words(event: Any) -> str:
