@@ -1,6 +1,5 @@
 """Every row of the parity sheet has a test with its id in its name, or stands in a list of those that have none yet."""
 
-import dataclasses
 import re
 from typing import Any
 
@@ -75,10 +74,9 @@ def rows_of(text: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize("row", [row for row in ROWS if row[0] == "E"])
 def test_an_event_is_exported_and_named_as_in_the_reference(row: str) -> None:
     reference, here, _ = ROWS[row]
-    kind = getattr(sansio_sip, here.strip("`"))
+    kind: Any = getattr(sansio_sip, here.strip("`"))
     assert kind.name == reference
-    assert dataclasses.is_dataclass(kind)
-    assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert kind.__dataclass_params__.frozen
     assert callable(kind.as_dict)
 
 
@@ -107,4 +105,4 @@ def test_E15_E18_E22_an_event_is_spelled_as_in_the_reference(event: Any, expecte
 
 def test_the_package_says_what_it_has_not() -> None:
     with pytest.raises(AttributeError, match="Telephone"):
-        sansio_sip.Telephone  # type: ignore[attr-defined]  # noqa: B018
+        sansio_sip.Telephone  # noqa: B018
