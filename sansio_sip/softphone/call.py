@@ -180,7 +180,9 @@ def checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Extra headers as a program gives them. Raises LocalProtocolError for one that must not be sent."""
     for name, value in headers.items():
         if not name.lower().startswith(EXTRA_HEADER_PREFIX) or any(c in name + value for c in "\r\n\0"):
-            raise LocalProtocolError(f"cannot call: extra header {name!r} is not a one-line `X-PH-...` header")
+            raise LocalProtocolError(
+                f"cannot call: extra header {name!r} is none to add; give one-line `X-PH-...` headers"
+            )
     return MappingProxyType(dict(headers))
 
 

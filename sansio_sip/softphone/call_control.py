@@ -167,9 +167,13 @@ class CallControl:
         """Opens the way for early media. Raises LocalProtocolError unless it rings here, with an offer."""
         row = self._calls.get(call)
         if row.direction is not CallDirection.INCOMING or row.state is not CallState.RINGING or row.session is not None:
-            raise LocalProtocolError(f"cannot send early media in call {call}: its state is {row.state.value}")
+            raise LocalProtocolError(
+                f"cannot send early media in call {call}: its state is {row.state.value}; it must ring here, silent yet"
+            )
         if row.offer is None:
-            raise LocalProtocolError(f"cannot send early media in call {call}: the caller has made no offer")
+            raise LocalProtocolError(
+                f"cannot send early media in call {call}: the caller has made no offer; answer instead"
+            )
         self.media.open(row, now=now)
         self._apply(row, row.offer, is_offer=True, now=now)
 
@@ -177,7 +181,9 @@ class CallControl:
         """Refuses a ringing call. Raises LocalProtocolError unless it rings here and `status` refuses."""
         row = self._calls.get(call)
         if not 300 <= status <= 699:
-            raise LocalProtocolError(f"cannot reject call {call} with {status}: give a status from 300 to 699")
+            raise LocalProtocolError(
+                f"cannot reject call {call}: {status} refuses nothing; give a status from 300 to 699"
+            )
         if row.direction is not CallDirection.INCOMING or row.state not in (CallState.RINGING, CallState.IGNORED):
             raise LocalProtocolError(f"cannot reject call {call}: its state is {row.state.value}; hang up instead")
         assert row.sip is not None
@@ -262,7 +268,9 @@ class CallControl:
     def accept_transfer(self, call: CallUuid, *, now: float) -> CallUuid:
         """Raises LocalProtocolError where nothing is asked for, or the new call cannot be placed."""
         row = self._calls.get(call)
-        return self._follow(row, self._transfers.take(row), now)
+        new_call = self._follow(row, self._transfers.asked(row), now)
+        row.asked = None
+        return new_call
 
     def reject_transfer(self, call: CallUuid, status: int, *, now: float) -> None:
         """Raises LocalProtocolError where nothing is asked for, or `status` refuses nothing."""

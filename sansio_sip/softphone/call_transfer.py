@@ -40,14 +40,16 @@ class Transfers:
     def start_attended(self, call: Call, other: Call, *, now: float) -> None:
         """Joins the far ends of two calls. Raises LocalProtocolError unless both were answered."""
         if call is other:
-            raise LocalProtocolError(f"cannot transfer call {call.uuid} to itself: give another call")
+            raise LocalProtocolError(f"cannot transfer call {call.uuid}: it is both calls; give another one")
         for row in (call, other):
             self._demand(row)
         assert other.sip is not None
         user_agent = self._table.user_agent(other)
         target = user_agent.peer_of(other.sip)
         if target is None:
-            raise LocalProtocolError(f"cannot transfer to call {other.uuid}: its far end has no SIP URI")
+            raise LocalProtocolError(
+                f"cannot transfer to call {other.uuid}: its far end has no SIP URI; transfer to one that has"
+            )
         self._refer(call, target, other, now)
 
     def _refer(self, call: Call, target: SipUri, other: Call | None, now: float) -> None:
@@ -115,18 +117,22 @@ class Transfers:
         by = referral.referred_by or ""
         return events.TransferRequested(call.account, call.info, str(referral.target), by, new_call)
 
-    def take(self, call: Call) -> Referral:
-        """What the far end has asked for, to be called now. Raises LocalProtocolError where it asks for nothing."""
+    def asked(self, call: Call) -> Referral:
+        """What the far end has asked for. Raises LocalProtocolError where it asks for nothing."""
         if call.asked is None:
-            raise LocalProtocolError(f"call {call.uuid} has no transfer that waits for an answer")
-        referral, call.asked = call.asked, None
-        return referral
+            raise LocalProtocolError(
+                f"cannot answer a transfer in call {call.uuid}: none is asked for; wait for TransferRequested"
+            )
+        return call.asked
 
     def reject(self, call: Call, status: int, *, now: float) -> None:
         """Raises LocalProtocolError where nothing is asked for, or `status` refuses nothing."""
         if not 300 <= status <= 699:
-            raise LocalProtocolError(f"cannot refuse a transfer with {status}: give a status from 300 to 699")
-        self._report(self.take(call), status, now)
+            raise LocalProtocolError(
+                f"cannot refuse a transfer: {status} refuses nothing; give a status from 300 to 699"
+            )
+        referral, call.asked = self.asked(call), None
+        self._report(referral, status, now)
 
     def ringing(self, call: Call, status: int, *, now: float) -> None:
         """A call that was asked for by REFER goes on."""

@@ -70,7 +70,7 @@ class Client(FeedbackCommands):
         """Sets the level of the log (reference: setDebug): OFF, ERROR, WARN, INFO, DEBUG, or ALL, which has SIP too."""
         level = LEVELS.get(str(debug).upper())
         if level is None:
-            return self._cannot("set_debug", f"{debug!r} is none of {', '.join(LEVELS)}", now)
+            return self._cannot("set_debug", f"{debug!r} is no level; give one of {', '.join(LEVELS)}", now)
         self._log_book.level = level
         self._phone.trace_sip(level <= ALL)
         return True
@@ -80,7 +80,7 @@ class Client(FeedbackCommands):
         """Names this client in each line of the log (reference: setIdentifier); it has a random name until then."""
         if not isinstance(identifier, str) or IDENTIFIER.fullmatch(identifier) is None:
             return self._cannot(
-                "set_identifier", f"{identifier!r} is no name of up to 64 letters, digits, - and _", now
+                "set_identifier", f"{identifier!r} is no name; give up to 64 letters, digits, - and _", now
             )
         self._log_book.identifier = identifier
         self._log(INFO, f"this client is {identifier} from here on", now)

@@ -50,7 +50,9 @@ class AudioCommands(QualityCommands):
             False where `Options.enable_noise_reduction` is, nobody is logged in, or it was started already.
         """
         if not self._options.enable_noise_reduction:
-            return self._cannot("start_noise_reduction", "Options.enable_noise_reduction is False", now)
+            return self._cannot(
+                "start_noise_reduction", "Options.enable_noise_reduction is False; make a client with it", now
+            )
         if not self._logged_in:
             return self._cannot("start_noise_reduction", "nobody is logged in; log in first", now)
         return self._set_noise_reduction(True, "start_noise_reduction", now)
@@ -64,7 +66,9 @@ class AudioCommands(QualityCommands):
 
     def _set_noise_reduction(self, on: bool, command: str, now: float) -> bool:
         if self._noise_reduction == on:
-            return self._cannot(command, f"noise reduction is {'on' if on else 'off'} already", now)
+            return self._cannot(
+                command, f"noise reduction is {'on already; stop' if on else 'off already; start'} it first", now
+            )
         self._noise_reduction = on
         self._apply_noise_reduction(now)
         return True

@@ -50,7 +50,9 @@ class CallCommands(LoginCommands):
         """
         if self._token_claims is not None and self._token_claims.outgoing_allow is False:
             self._outbox.put(client_events.PermissionDenied(NO_GRANT))
-            return self._cannot("call", "the access token does not allow outgoing calls", now)
+            return self._cannot(
+                "call", "the access token does not allow outgoing calls; log in with one that does", now
+            )
         if self._account is None or not self.is_connected():
             return self._cannot("call", "there is no connection to the server; log in first", now)
         if self._active is not None:
@@ -87,7 +89,9 @@ class CallCommands(LoginCommands):
         """
         action = ACTIONS.get(str(action_on_other_incoming_calls).lower())
         if action is None:
-            return self._cannot("answer", f"{action_on_other_incoming_calls!r} is none of {', '.join(ACTIONS)}", now)
+            return self._cannot(
+                "answer", f"{action_on_other_incoming_calls!r} is no action; give one of {', '.join(ACTIONS)}", now
+            )
         if call_uuid is not None and call_uuid not in self._ringing:
             return self._cannot("answer", f"{call_uuid!r} is no call that rings; see onIncomingCall", now)
         call = self._chosen(call_uuid)

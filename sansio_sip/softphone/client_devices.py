@@ -98,7 +98,9 @@ class DeviceCommands(AudioCommands):
             False where nobody has told of devices.
         """
         if not self._has_devices:
-            return self._cannot("reveal_audio_devices", "there is no back end of audio devices", now)
+            return self._cannot(
+                "reveal_audio_devices", "there is no back end of audio devices; give the client one", now
+            )
         self._unusable.discard(Role.MICROPHONE)
         self._permitted = None
         self._streams = self._streams or arg == "returnStream"
@@ -127,7 +129,7 @@ class DeviceCommands(AudioCommands):
         command = f"{role.value}_devices.set"
         if not isinstance(device_id, str) or self._book.find(role.kind, device_id) is None:
             known = ", ".join(repr(device.device_id) for device in self._book.filtered(role.kind)) or "none"
-            return self._cannot(command, f"{device_id!r} is no {role.kind} device; there are: {known}", now)
+            return self._cannot(command, f"{device_id!r} is no {role.kind} device; give one of: {known}", now)
         self._book.choose(role, device_id)
         self._changed(role, now)
         return True

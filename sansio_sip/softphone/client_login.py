@@ -1,6 +1,7 @@
 """A client's commands about its login and its connection."""
 
 import re
+from contextlib import suppress
 
 from sansio_sip.auth import AccessToken, error_string, parse_access_token
 from sansio_sip.context import Secret
@@ -151,7 +152,9 @@ class LoginCommands(ClientCore):
         if self._account is None or not self._connected():
             return self._cannot("register", "there is no connection to the server; log in first", now)
         if self._logged_in or self._logging_in:
-            return self._cannot("register", f"{self._username} is registered already, or about to be", now)
+            return self._cannot(
+                "register", f"{self._username} is registered already, or about to be; unregister first", now
+            )
         try:
             self._phone.login(self._account, now=now)
         except LocalProtocolError as error:
@@ -169,8 +172,11 @@ class LoginCommands(ClientCore):
         """
         if self._account is None or not self.is_registered():
             return self._cannot("unregister", "there is no registration; log in or register first", now)
+        try:
+            self._phone.unregister(self._account, now=now)
+        except LocalProtocolError as error:
+            return self._cannot("unregister", str(error), now)
         self._leaving = Leaving.UNREGISTER
-        self._phone.unregister(self._account, now=now)
         self._drain(now)
         return True
 
@@ -182,7 +188,7 @@ class LoginCommands(ClientCore):
             False where there is no connection.
         """
         if self._account is None or not self._connected():
-            return self._cannot("disconnect", "there is no connection", now)
+            return self._cannot("disconnect", "there is no connection; log in first", now)
         self._stop_generating()
         if self._logged_in or self._logging_in:
             self._leave(Leaving.DISCONNECT, now)
@@ -292,7 +298,8 @@ class LoginCommands(ClientCore):
             return
         before, self._leaving = self._leaving, how
         if before is Leaving.NOT and (self._logged_in or self._logging_in):
-            self._phone.logout(self._account, now=now)
+            with suppress(LocalProtocolError):  # the client is closing: the binding goes already
+                self._phone.logout(self._account, now=now)
         elif before is Leaving.NOT:
             account = self._account
             self._gone(account, now)

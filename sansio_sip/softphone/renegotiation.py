@@ -42,7 +42,8 @@ class Renegotiation:
         if call.state is not CallState.ANSWERED or call.session is None:
             raise LocalProtocolError(f"cannot {what} call {call.uuid}: it is {call.state.value}; it must be answered")
         if call.held == held:
-            raise LocalProtocolError(f"cannot {what} call {call.uuid}: that was asked for already")
+            state = "on hold, or about to be; resume" if held else "not on hold, or about to be taken back; hold"
+            raise LocalProtocolError(f"cannot {what} call {call.uuid}: it is {state} it first")
         call.held = held
         self.proceed(call, now=now)
 

@@ -322,7 +322,7 @@ def test_M08_answer_of_an_invalid_uuid_is_false_with_an_error_log() -> None:
     assert bob.logged(ERROR) == [
         "answer: no call rings; wait for onIncomingCall",
         "answer: 'no such call' is no call that rings; see onIncomingCall",
-        "answer: 'later' is none of reject, ignore, ignored, letring",
+        "answer: 'later' is no action; give one of reject, ignore, ignored, letring",
     ]
     assert ends(alice) == []
     assert bob.answer() is True

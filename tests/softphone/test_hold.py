@@ -121,10 +121,10 @@ def test_hold_is_for_answered_calls_and_is_asked_for_once() -> None:
     with pytest.raises(LocalProtocolError, match="must be answered"):
         alice.do(alice.machine.hold, mine)
     scene, alice, _bob, mine, _theirs = talking()
-    with pytest.raises(LocalProtocolError, match="asked for already"):
+    with pytest.raises(LocalProtocolError, match="not on hold"):
         alice.do(alice.machine.resume, mine)
     alice.do(alice.machine.hold, mine)
-    with pytest.raises(LocalProtocolError, match="asked for already"):
+    with pytest.raises(LocalProtocolError, match="on hold, or about to be"):
         alice.do(alice.machine.hold, mine)
 
 

@@ -128,7 +128,7 @@ def test_transfer_that_is_asked_about_and_refused() -> None:
     bob.do(bob.machine.reject_transfer, theirs)
     scene.wait(1.0)
     assert told(alice) == ["TransferProgress 100", "TransferFailed 603"]
-    with pytest.raises(LocalProtocolError, match="no transfer"):
+    with pytest.raises(LocalProtocolError, match="none is asked for"):
         bob.do(bob.machine.reject_transfer, theirs)
     assert carol.machine.calls() == ()
 
@@ -189,7 +189,7 @@ def test_transfer_needs_an_answered_call() -> None:
     scene.wait(1.0)
     with pytest.raises(LocalProtocolError, match="must be answered"):
         alice.do(alice.machine.transfer, mine, "carol")
-    with pytest.raises(LocalProtocolError, match="to itself"):
+    with pytest.raises(LocalProtocolError, match="it is both calls"):
         alice.do(alice.machine.attended_transfer, mine, mine)
 
 

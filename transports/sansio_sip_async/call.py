@@ -181,16 +181,22 @@ class Call:
             self.phone.command("attended_transfer", self.uuid, target.uuid)
         else:
             self.phone.command("transfer", self.uuid, target)
-        await self._bell.until(lambda: self._answer is not None or self.end is not None, timeout)
+        answers = (events.TransferCompleted, events.TransferFailed)
+        await self._bell.until(lambda: isinstance(self._answer, answers) or self.end is not None, timeout)
         if isinstance(self._answer, events.TransferFailed):
             raise CallError(self._answer.cause, self._answer.status)
-        if self._answer is None:
+        if not isinstance(self._answer, events.TransferCompleted):
             raise self._error()
 
     async def _renegotiated(self, command: str, success: type, timeout: float | None) -> None:
+        def over() -> bool:
+            # What was asked for before may be answered meanwhile.
+            failed = isinstance(self._answer, events.HoldFailed) and self._answer.wanted == command
+            return failed or isinstance(self._answer, success) or self.end is not None
+
         self._answer = None
         self.phone.command(command, self.uuid)
-        await self._bell.until(lambda: self._answer is not None or self.end is not None, timeout)
+        await self._bell.until(over, timeout)
         if isinstance(self._answer, events.HoldFailed):
             raise CallError(self._answer.cause, self._answer.status)
         if not isinstance(self._answer, success):

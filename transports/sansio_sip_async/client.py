@@ -6,6 +6,7 @@ from inspect import isawaitable
 from typing import Any, TypeVar
 
 from sansio_sip.context import Secret
+from sansio_sip.errors import LocalProtocolError
 from sansio_sip.softphone import client_events, events
 from sansio_sip.softphone.audio_effects import AUDIO_EFFECTS, PlayAudio
 from sansio_sip.softphone.client import Client
@@ -213,7 +214,10 @@ class ClientHandle:
         return subscription
 
     async def wait_for(self, *kinds: type[T], timeout: float | None = None) -> T:
-        """Waits for the next event of one of these kinds. Raises TimeoutError. Cancelling it stops only the wait."""
+        """Waits for the next event of one of these kinds. Cancelling it stops only the wait.
+
+        Raises TimeoutError, and LocalProtocolError where the client is closed by then.
+        """
         found: list[T] = []
         waiter = (kinds, found)
         self._waiters.append(waiter)
@@ -222,7 +226,8 @@ class ClientHandle:
         finally:
             self._waiters.remove(waiter)
         if not found:
-            raise RuntimeError("the client was closed")
+            awaited = ", ".join(kind.__name__ for kind in kinds)
+            raise LocalProtocolError(f"cannot wait for {awaited}: the client is closed; open another")
         return found[0]
 
     def on(self, name: str, handler: Handler) -> None:
