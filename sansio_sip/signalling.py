@@ -143,6 +143,8 @@ class Signalling:
             self._send_to_name(data, hop.address, now)
         elif hop.transport == self._hop.transport:
             self._send_to(data, hop.address or self._hop.address, now)
+        elif hop.transport == "TCP" and not self._hop.reliable:
+            self._send_to(data, hop.address, now, by_stream=True)
         self._drain(now)
 
     # Inputs
