@@ -555,7 +555,7 @@ def test_a_peer_that_never_answers_pings_is_not_thought_dead(url: str) -> None:
 
 
 @pytest.mark.parametrize(("url", "pings"), [("tcp://10.0.0.2", 1), ("udp://10.0.0.2", 3)])
-def test_a_peer_that_has_answered_and_stops_is_dead(url: str, pings: int) -> None:
+def test_trn_01_a_peer_that_has_answered_and_stops_is_dead(url: str, pings: int) -> None:
     connection, now, count = open_plain(url), 0.0, 0
     silent_since = 300.0
     while connection.state is ConnectionState.OPEN:

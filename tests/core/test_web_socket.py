@@ -127,7 +127,7 @@ def opened_client(seed: int = 1) -> WebSocketConnection:
 # The opening handshake
 
 
-def test_the_request_is_that_of_rfc_7118() -> None:
+def test_trn_05_the_request_is_that_of_rfc_7118() -> None:
     end = client()
     head, _, rest = sent(end.outputs()).partition(b"\r\n\r\n")
     assert head.split(b"\r\n") == [

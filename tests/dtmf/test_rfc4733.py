@@ -231,7 +231,7 @@ def test_receiver_can_be_copied() -> None:
 )
 @example(digits="11", clock_rate=8000, start=2**32 - 500, seed=0, loss=1.0, window=0.06)
 @example(digits="00", clock_rate=48000, start=0, seed=0, loss=0.0, window=0.06)
-def test_any_loss_that_leaves_one_end_any_reordering_and_duplication_give_the_digits_sent(
+def test_med_07_any_loss_that_leaves_one_end_reordering_and_duplication_give_the_digits_sent(
     digits: str, clock_rate: int, start: int, seed: int, loss: float, window: float
 ) -> None:
     """Packets are late by up to `window`: three packet times, so that the order within a digit and its gap is lost."""

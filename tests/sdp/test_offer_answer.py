@@ -101,7 +101,7 @@ RFC_4317 = {
 
 
 @pytest.mark.parametrize(("offer", "answer"), list(RFC_4317.values()), ids=list(RFC_4317))
-def test_rfc_4317_examples(offer: tuple[str, ...], answer: list[str]) -> None:
+def test_med_02_rfc_4317_examples(offer: tuple[str, ...], answer: list[str]) -> None:
     ours, _ = OfferAnswer(1).accept_offer(sdp(*offer), rtp_end(codecs=("pcmu", "pcma")))
     assert heads(ours) == answer
 
@@ -158,7 +158,7 @@ def test_hold_by_address_stops_our_media() -> None:
     assert (negotiated.direction, negotiated.remote_address, negotiated.remote_rtcp) == ("recvonly", None, None)
 
 
-def test_plain_rtp_answer_whole() -> None:
+def test_med_01_plain_rtp_answer_has_the_numbers_of_the_offer() -> None:
     offer = sdp("m=audio 5000 RTP/AVP 8 0 96", "a=rtpmap:96 telephone-event/8000", "a=fmtp:96 0-16", "a=ptime:30")
     answer, negotiated = OfferAnswer(41).accept_offer(offer, rtp_end())
     assert bytes(answer).decode().splitlines() == [
@@ -386,7 +386,7 @@ def test_dtls_role_stays_when_the_peer_offers_again() -> None:
         pytest.param((), "111", None, id="none"),
     ],
 )
-def test_telephone_event_has_the_clock_rate_of_the_codec(
+def test_med_06_telephone_event_has_the_clock_rate_of_the_codec(
     lines: tuple[str, ...], formats: str, event: int | None
 ) -> None:
     answer, negotiated = OfferAnswer(1).accept_offer(webrtc_sdp(*lines, formats=formats), webrtc_end())
@@ -754,3 +754,11 @@ def test_comfort_noise_is_not_taken_with_opus_alone() -> None:
 def test_our_own_parameters_replace_the_catalogues() -> None:
     local = replace(rtp_end(), codecs=("opus",), parameters=(("opus", "usedtx=1"),))
     assert OfferAnswer(1).create_offer(local).media[0].get_all("fmtp")[0] == "111 usedtx=1"
+
+
+@pytest.mark.parametrize("offered", [True, False])
+def test_med_08_rtcp_mux_is_answered_where_it_is_offered(offered: bool) -> None:
+    offer = sdp("m=audio 5000 RTP/AVP 0", *(("a=rtcp-mux",) if offered else ()))
+    answer, negotiated = OfferAnswer(1).accept_offer(offer, rtp_end())
+    assert answer.media[0].has("rtcp-mux") is offered
+    assert negotiated.rtcp_mux is offered

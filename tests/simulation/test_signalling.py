@@ -154,3 +154,20 @@ def test_a_server_is_found_by_the_dns_and_the_next_one_when_it_is_down(loss: flo
     world.do("alice", phone.login)
     assert world.run(until=8.0, stop=lambda: len(list(world.outputs("alice", LoggedIn))) == 1)
     assert [each.host for each in world.streams] == ["10.0.0.8", "10.0.0.9"]
+
+
+def test_a_peer_whose_uri_says_tcp_is_called_by_a_stream() -> None:
+    world = Watched(1, link=Link(delay=0.02))
+    alice, bob = peers(world)
+    target = SipUri(HOSTS["bob"], "bob", port=5060, parameters=(("transport", "tcp"),))
+
+    def place(*, now: float) -> None:
+        alice.calls.append(alice.account.user_agent.invite(target, b"v=0 offer\r\n", now=now))
+        alice._touched(now)
+
+    world.do("alice", place)
+    assert world.run(until=10.0, stop=lambda: bob.answered == 1)
+    assert [(each.host, each.port) for each in world.streams] == [(HOSTS["bob"], 5060)]
+    world.do("alice", alice.hangup)
+    world.run(until=400.0)
+    assert [row[0] for row in bob.ended] == ["remote"]

@@ -11,7 +11,7 @@ from sansio_sip.effects import Address
 from sansio_sip.sip.call_events import CallAccepted, CallEnd, CallEnded, EndKind, IncomingCall
 from sansio_sip.sip.digest import DigestServer, Outcome, digest_response, hash_a1
 from sansio_sip.sip.message import Request
-from sansio_sip.sip.registration import Registered, RegistrationFailed
+from sansio_sip.sip.registration import Registered, RegistrationFailed, Unregistered
 from sansio_sip.sip.uri import SipUri
 from sansio_sip.sip.user_agent import SendMessage
 
@@ -105,7 +105,7 @@ def test_wrong_password_is_not_tried_twice() -> None:
     assert peer.events() == [CallEnded(call, CallEnd(EndKind.FAILED, "remote", 407, "Authentication Error"))]
 
 
-def test_stale_nonce_is_answered_anew() -> None:
+def test_reg_06_stale_nonce_is_answered_anew() -> None:
     peer = Stranger(server=SERVER, password="s3cret-pass")
     guard = Guard(peer, proxy=False, lifetime=50.0)
     peer.ua.register(now=peer.now)
@@ -149,7 +149,7 @@ def test_server_that_names_a_new_realm_each_time_is_not_answered_for_ever() -> N
     assert sent == 7
 
 
-def test_no_password_gives_up_at_once() -> None:
+def test_reg_02_no_password_gives_up_at_once() -> None:
     peer = Stranger(server=SERVER)
     peer.ua.register(now=peer.now)
     Guard(peer, proxy=False).challenge(one(peer, "REGISTER"))
@@ -166,7 +166,7 @@ def test_challenge_that_cannot_be_answered(header: str) -> None:
     assert peer.events() == [RegistrationFailed(401, "Authentication Error")]
 
 
-def test_strongest_algorithm_is_taken() -> None:
+def test_reg_17_strongest_algorithm_is_taken() -> None:
     peer = Stranger(server=SERVER, password="s3cret-pass")
     peer.ua.register(now=peer.now)
     rows = tuple(
@@ -330,3 +330,56 @@ def test_an_algorithm_that_is_not_allowed_is_not_used() -> None:
     peer.respond(one(peer, "REGISTER"), 401, headers=(row,))
     assert peer.names() == []
     assert peer.events() == [RegistrationFailed(401, "Authentication Error")]
+
+
+def test_reg_01_challenge_is_answered_with_the_next_cseq_in_the_same_call_id() -> None:
+    peer = Stranger(server=SERVER, password="s3cret-pass")
+    guard = Guard(peer, proxy=False)
+    peer.ua.register(now=peer.now)
+    first = one(peer, "REGISTER")
+    guard.challenge(first)
+    second = one(peer, "REGISTER")
+    assert guard.judge(second) is Outcome.ACCEPTED
+    assert (second.call_id, second.cseq.number) == (first.call_id, first.cseq.number + 1)
+    peer.respond(second, 200, headers=(("Contact", f"{second.contacts[0]}"),))
+    assert peer.events() == [Registered(120)]
+
+
+def test_reg_05_credentials_that_are_refused_are_not_sent_again() -> None:
+    peer = Stranger(server=SERVER, password="not the password")
+    guard = Guard(peer, proxy=False)
+    peer.ua.register(now=peer.now)
+    guard.challenge(one(peer, "REGISTER"))
+    second = one(peer, "REGISTER")
+    assert guard.judge(second) is Outcome.REFUSED
+    guard.challenge(second)
+    assert peer.names() == []
+    assert peer.events() == [RegistrationFailed(401, "Authentication Error")]
+    peer.wait(200)
+    assert peer.names() == []
+
+
+def test_reg_22_the_flows_of_rfc_3665_section_2() -> None:
+    """2.1 a new registration, 2.2 an update of it, 2.4 its cancellation; 2.5 is `test_reg_05`."""
+    peer = Stranger(server=SERVER, password="s3cret-pass")
+    guard = Guard(peer, proxy=False)
+    peer.ua.register(now=peer.now)
+    f1 = one(peer, "REGISTER")
+    assert not f1.authorization
+    guard.challenge(f1)
+    f3 = one(peer, "REGISTER")
+    assert guard.judge(f3) is Outcome.ACCEPTED
+    peer.respond(f3, 200, headers=(("Contact", f"{f3.contacts[0]}"),))
+    assert peer.events() == [Registered(120)]
+    peer.ua.register(now=peer.now)
+    update = one(peer, "REGISTER")
+    assert guard.judge(update) is Outcome.ACCEPTED
+    assert (update.call_id, update.contacts[0].uri) == (f1.call_id, f1.contacts[0].uri)
+    peer.respond(update, 200, headers=(("Contact", f"{update.contacts[0]}"),))
+    assert peer.events() == [Registered(120)]
+    peer.ua.unregister(now=peer.now)
+    cancel = one(peer, "REGISTER")
+    assert cancel.expires == 0
+    assert guard.judge(cancel) is Outcome.ACCEPTED
+    peer.respond(cancel, 200)
+    assert peer.events() == [Unregistered()]

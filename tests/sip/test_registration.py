@@ -86,7 +86,7 @@ def test_register_over_web_socket_has_an_invalid_host() -> None:
     assert (contact.host, contact.has_parameter("ob")) == (uri.host, True)
 
 
-def test_refresh_comes_well_before_the_granted_time_with_the_same_call_id() -> None:
+def test_reg_13_reg_21_refresh_comes_well_before_the_granted_time_with_the_same_call_id() -> None:
     for granted, earliest, latest in ((120, 72, 80), (3600, 2916, 3240), (60, 27, 30), (10, 4.5, 5), (1, 1, 1)):
         peer, first = registered(granted)
         start = peer.now
@@ -109,7 +109,7 @@ def test_a_week_of_refreshes() -> None:
     assert 7 * 24 <= number <= 7 * 24 * 1.3
 
 
-def test_own_binding_among_several() -> None:
+def test_reg_11_own_binding_among_several() -> None:
     peer = registrar()
     peer.ua.register(now=peer.now)
     request = register(peer)
@@ -126,7 +126,7 @@ def test_expires_header_where_the_contact_tells_nothing() -> None:
     assert peer.events() == [Registered(77)]
 
 
-def test_423_takes_the_longer_time_once() -> None:
+def test_reg_09_423_takes_the_longer_time_once() -> None:
     peer = registrar()
     peer.ua.register(now=peer.now)
     first = register(peer)
@@ -205,7 +205,7 @@ def test_failures_after_a_success_back_off_and_honour_retry_after() -> None:
     assert peer.events() == [Registered(120)]
 
 
-def test_unregister() -> None:
+def test_reg_18_unregister() -> None:
     peer, first = registered()
     peer.ua.unregister(now=peer.now)
     request = register(peer)
@@ -306,7 +306,7 @@ def test_address_that_a_nat_shows_is_registered_but_not_for_ever() -> None:
     assert str(request.contacts[0].uri) == "sip:alice@203.0.113.5:61002"
 
 
-def test_service_route_and_gruu_are_used_in_calls() -> None:
+def test_reg_12_service_route_and_gruu_are_used_in_calls() -> None:
     peer = registrar()
     peer.ua.register(now=peer.now)
     request = register(peer)

@@ -211,7 +211,7 @@ def test_time_grows_no_faster_than_length(row: bytes) -> None:
 # ------------------------------------------------------------------------------------------------------------ streams
 
 
-def test_keepalives_between_messages() -> None:
+def test_trn_02_keepalives_between_messages() -> None:
     stream = StreamParser()
     stream.receive(b"\r\n" + OPTIONS + b"\r\n\r\n" + OK + b"\r\n\r\n\r\n\r\n")
     items = list(stream.messages())
@@ -301,7 +301,7 @@ _chunks = st.one_of(
 @example(OPTIONS.replace(b"Content-Length: 4", b"Content-Len7gth: 4"), [OPTIONS.index(b"\r\n\r\n") + 2])
 @example(b"\x95\n\n\r\n\n\n\r\n", [3])
 @given(st.lists(_chunks, max_size=5).map(b"".join), st.lists(st.integers(0, 10_000), max_size=8))
-def test_any_cut_of_a_stream_gives_the_same(data: bytes, cuts: list[int]) -> None:
+def test_trn_03_any_cut_of_a_stream_gives_the_same(data: bytes, cuts: list[int]) -> None:
     assert outputs(data, cuts) == outputs(data, [])
 
 

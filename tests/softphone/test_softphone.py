@@ -99,7 +99,7 @@ def test_a_second_server_takes_over() -> None:
     assert registered(alice)
 
 
-def test_a_broken_flow_is_opened_again_and_the_user_registered_again_in_silence() -> None:
+def test_trn_06_a_broken_flow_is_opened_again_and_the_user_registered_again_in_silence() -> None:
     scene = Scene()
     alice, bob = scene.logged_in("alice", "bob")
     before = len(alice.names())
