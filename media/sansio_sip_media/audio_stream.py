@@ -5,6 +5,8 @@ See `outgoing_audio` and `incoming_audio` for what each direction does. Both mov
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from sansio_sip.context import Context
 from sansio_sip.dtmf.rfc4733 import DigitReceived
 from sansio_sip.sdp.negotiation import Codec, Negotiated
@@ -31,12 +33,14 @@ class AudioStream:
 
     Attributes:
         said_level, heard_level: of what was written, muted or not, and of what was played.
+        heard: of the last tick, int16, shape (n,).
     """
 
     def __init__(self, context: Context, settings: OpusSettings | None = None, *, in_band_dtmf: bool = False) -> None:
         self.outgoing = OutgoingAudio(context, settings)
         self.incoming = IncomingAudio(context, in_band_dtmf=in_band_dtmf)
         self.said_level, self.heard_level = MeanLevel(context), MeanLevel(context)
+        self.heard: Int16 = np.zeros(0, dtype=np.int16)
         self._watch: LevelWatch | None = None
 
     def configure(self, negotiated: Negotiated) -> None:
@@ -128,7 +132,7 @@ class AudioStream:
 
     def tick(self, *, now: float) -> tuple[RtpPacket, ...]:
         """Twenty milliseconds have passed: decodes what is due, and gives the packets to send."""
-        heard = self.incoming.tick(now=now)
+        heard = self.heard = self.incoming.tick(now=now)
         self.heard_level.add(heard, self.incoming.sample_rate)
         packets: tuple[RtpPacket, ...] = ()
         if self.outgoing.active:

@@ -31,6 +31,8 @@ from sansio_sip.timers import Deadlines, earlier
 from .audio_stream import FRAME
 from .capabilities import webrtc_fault
 from .codecs.opus_parameters import HIGHEST_BITRATE, LOWEST_BITRATE
+from .conference import RATE as CONFERENCE_RATE
+from .conference import Conference
 from .crypto import CryptoProvider
 from .session import MediaSession
 from .sound_desk import SoundDesk
@@ -60,6 +62,7 @@ class MediaEngine:
         self._deadlines: Deadlines[SessionId] = Deadlines()
         self._next_tick: float | None = None
         self._announced: set[SessionId] = set()
+        self._conferences: list[Conference] = []
         self.sounds = SoundDesk()
         self.late_ticks = 0
         """Times the tick came so late that the clock had to start anew."""
@@ -107,6 +110,7 @@ class MediaEngine:
         row.close(now=now)
         self._drain(row, now)
         del self._sessions[session]
+        self._leave_conferences((session,))
         self._deadlines.remove(session)
         self._announced.discard(session)
 
@@ -160,6 +164,13 @@ class MediaEngine:
         now: float,
     ) -> None:
         self._session(session).send_dtmf(digits, duration_ms, gap_ms, in_band=in_band)
+
+    def set_conference(self, sessions: tuple[SessionId, ...], *, now: float) -> None:
+        for session in sessions:
+            self._session(session)
+        self._leave_conferences(sessions)
+        if len(sessions) > 1:
+            self._conferences.append(Conference(sessions))
 
     def statistics(self, session: SessionId) -> MediaStatistics:
         return self._session(session).statistics()
@@ -221,6 +232,7 @@ class MediaEngine:
             for row in active:
                 row.tick(now=now)
                 self._drain(row, now)
+            self._confer(frozenset(row.id for row in active))
             self._next_tick = self._next_tick + FRAME if active else None
         heard = tuple(
             name for name, row in self._sessions.items() if row.audio.has_heard and name not in self._announced
@@ -228,6 +240,18 @@ class MediaEngine:
         if heard:
             self._announced.update(heard)
             self._outbox.put(AudioAvailable(heard))
+
+    def _confer(self, active: frozenset[SessionId]) -> None:
+        for conference in self._conferences:
+            rows = {name: self._sessions[name].audio for name in conference.sessions}
+            heard = {name: (row.heard, row.incoming.sample_rate) for name, row in rows.items() if name in active}
+            for name, samples in conference.tick(heard).items():
+                rows[name].outgoing.mix(samples, CONFERENCE_RATE)
+
+    def _leave_conferences(self, sessions: tuple[SessionId, ...]) -> None:
+        for conference in self._conferences:
+            conference.sessions = tuple(name for name in conference.sessions if name not in sessions)
+        self._conferences = [conference for conference in self._conferences if len(conference.sessions) > 1]
 
     # Rows
 

@@ -22,6 +22,7 @@ from .comfort_noise import ComfortNoise
 from .goertzel import RATE as DETECTOR_RATE
 from .goertzel import DtmfDetector
 from .jitter_buffer import JitterBuffer
+from .levels import level_dbov
 from .playout import decode_frame
 from .resample import Resampler
 from .rtp.packet import RtpPacket
@@ -34,6 +35,12 @@ MAX_HEARD = 10.0
 
 # Keys heard in band that nobody has asked for yet; they are asked for each tick.
 MAX_KEYS = 64
+
+# Frames looked back at to tell a pause between words from speech: half a second holds a syllable or two. A pause is
+# 20 dB below the loudest of them, or below what a good line has of noise.
+LOOK_BACK = 25
+PAUSE_DB = 20.0
+PAUSE_DBOV = -60.0
 
 SILENT: Int16 = np.zeros(0, dtype=np.int16)
 
@@ -66,6 +73,7 @@ class IncomingAudio:
         self._keys: deque[DigitReceived] = deque(maxlen=MAX_KEYS)
         self._heard: deque[Int16] = deque()
         self._heard_samples = 0
+        self._lately: deque[Int16] = deque(maxlen=LOOK_BACK)
         self._resampler: Resampler | None = None
         # Of the jitter buffers before the present one.
         self._discarded = 0
@@ -147,14 +155,25 @@ class IncomingAudio:
         if self._jitter is None or self._decoder is None:
             return SILENT
         played = []
-        while (frame := self._jitter.pop(now=now)) is not None:
+        while (frame := self._jitter.pop(now=now, quiet=self._is_quiet)) is not None:
             played.append(decode_frame(self._decoder, frame, self._noise))
+            self._lately.append(played[-1])
         for samples in played:
             self._keep(samples)
             self._listen(samples)
         if len(played) == 1:
             return played[0]
         return np.concatenate(played) if played else SILENT
+
+    def _is_quiet(self) -> bool:
+        """Whether there is a pause between words. A trace may be without audio, so it holds the answer."""
+        return self._context.oracle.consult("audio.quiet", self._find_quiet)
+
+    def _find_quiet(self) -> bool:
+        if not self._lately:
+            return True
+        levels = [level_dbov(samples) for samples in self._lately]
+        return levels[-1] < max(max(levels) - PAUSE_DB, PAUSE_DBOV)
 
     def _listen(self, samples: Int16) -> None:
         """For keys in the sound."""

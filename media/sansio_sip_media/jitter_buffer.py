@@ -15,8 +15,8 @@ Play-out runs on the reader's clock: one frame is due each frame time, whatever 
 that is due. At each due time:
 
     packet at the cursor     play it. Where the delay is a whole frame above the target, the next packet is handed out
-                             with it, to be folded into the same time (at most one in five, and only once the spread
-                             was measured): delay shrinks, no click.
+                             with it, to be folded into the same time (at most one in five, only once the spread was
+                             measured, and in a pause between words, or after two seconds without one): delay shrinks.
     missing, later ones here lost or late: make a frame up. The cursor moves on, unless the delay is a whole frame below
                              the target: then it stays, and the delay grows by a frame.
     nothing here             make frames up, ten at most; then it is a pause: the cursor is forgotten, and silence is
@@ -68,6 +68,7 @@ MAX_HISTORY = 1000
 # Frames.
 MAX_MADE_UP = 10  # what a decoder makes up has faded to nothing by then
 FOLD_EVERY = 5  # three frames go in a quarter of a second: a word is quicker, and the next ones are whole
+FOLD_PATIENCE = 2.0  # seconds to wait for a pause between words; people make one each second or so
 MAX_BEHIND = 3  # a reader that is later than this has slept
 
 # Packets in a row that came late: they are not stragglers, the path has become longer.
@@ -157,6 +158,7 @@ class JitterBuffer:
         self._played: deque[int] = deque(maxlen=PLAYED_KEPT)
         self._events: deque[int] = deque(maxlen=EVENTS_KEPT)  # sequence numbers after the last played
         self._since_fold = 0
+        self._long_since: float | None = None  # when the delay became too long
         self._late_run = 0
         self.received = 0
         self.played = 0
@@ -209,9 +211,11 @@ class JitterBuffer:
                 return
             suspect = self._suspect
             self._begin_timeline()
-            if suspect is not None and suspect[1] < timestamp:
+            if suspect is not None and self._is_of_one_timeline(suspect, transit, timestamp):
                 self._note_transit(suspect[0], now)
                 self._insert(suspect[1], suspect[2])
+            elif suspect is not None:
+                self.stray += 1
         self._suspect = None
         self._note_transit(transit, now)
         if not self._in_time(timestamp, packet, transit, now):
@@ -233,6 +237,10 @@ class JitterBuffer:
             self.stray += 1
         self._suspect = (transit, timestamp, packet)
         return False
+
+    def _is_of_one_timeline(self, suspect: tuple[float, int, RtpPacket], transit: float, timestamp: int) -> bool:
+        """Whether one that was set aside came just before this one: after a pause nobody has asked that yet."""
+        return suspect[1] < timestamp and abs(transit - suspect[0]) <= MAX_DELAY * self._rate
 
     def _in_time(self, timestamp: int, packet: RtpPacket, transit: float, now: float) -> bool:
         units = self._units(packet)
@@ -319,8 +327,12 @@ class JitterBuffer:
 
     # Frames out
 
-    def pop(self, *, now: float) -> Frame | None:
-        """The frame due at `now`, or None: nothing is due (yet). More than one may be, after a late tick."""
+    def pop(self, *, now: float, quiet: Callable[[], bool] | None = None) -> Frame | None:
+        """The frame due at `now`, or None: nothing is due (yet). More than one may be, after a late tick.
+
+        Args:
+            quiet: tells whether what was heard last was no speech; it is asked where two frames might be folded.
+        """
         period = self._frame / self._rate
         if self._due is None:
             self._due = now
@@ -332,7 +344,7 @@ class JitterBuffer:
         elif now > self._due + MAX_BEHIND * period:
             self._due = now
             self.resynchronised += 1
-        frame = self._next()
+        frame = self._next(quiet)
         self._due += frame.units / self._rate
         return frame
 
@@ -343,7 +355,7 @@ class JitterBuffer:
         self._cursor = self._packets[0][0]
         return True
 
-    def _next(self) -> Frame:
+    def _next(self, quiet: Callable[[], bool] | None) -> Frame:
         if self._cursor is None and not self._begin():
             self.paused += 1
             return Frame(None, self._frame, pause=True)
@@ -351,7 +363,7 @@ class JitterBuffer:
         assert self._cursor is not None
         # A sender may be off its own grid by less than half a frame; what is due then is due now.
         if self._packets and self._packets[0][0] < self._cursor + self._frame // 2:
-            return self._play()
+            return self._play(quiet)
         return self._make_up(self._cursor)
 
     def _cut(self) -> None:
@@ -366,7 +378,7 @@ class JitterBuffer:
             self.skipped += 1
         self._cursor = self._packets[0][0]
 
-    def _play(self) -> Frame:
+    def _play(self, quiet: Callable[[], bool] | None) -> Frame:
         timestamp, packet = self._take()
         units = self._units(packet)
         if packet.payload_type == self.noise_type:
@@ -379,17 +391,24 @@ class JitterBuffer:
         self._cursor = timestamp + units
         self._since_fold += 1
         folded = None
-        known = self._measured >= MIN_MEASURED
-        if excess > self._frame and known and self._since_fold >= FOLD_EVERY and self._packets:
+        if excess <= self._frame or self._measured < MIN_MEASURED:
+            self._long_since = None
+        elif self._since_fold >= FOLD_EVERY and self._packets:
             following, second = self._packets[0]
             same = self._units(second) == units and second.payload_type != self.noise_type
-            if following == self._cursor and same:
+            if following == self._cursor and same and self._may_fold(quiet):
                 self._take()
                 self._cursor += units
                 self._since_fold = 0
                 self.skipped += 1
                 folded = second.payload
         return Frame(packet.payload, units, folded=folded)
+
+    def _may_fold(self, quiet: Callable[[], bool] | None) -> bool:
+        assert self._due is not None
+        if self._long_since is None:
+            self._long_since = self._due
+        return quiet is None or self._due - self._long_since >= FOLD_PATIENCE or quiet()
 
     def _take(self) -> tuple[int, RtpPacket]:
         timestamp, packet = self._packets.pop(0)

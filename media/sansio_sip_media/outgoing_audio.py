@@ -1,6 +1,7 @@
 """What is said in one session: samples in, packets out.
 
     written -> [resample to the codec's rate] -> to say -> [less noise, levelled] -> encode or silence -> packets
+    of others -> [resample] -> beside ---^
 
 A packet lasts as long as the peer asks for (`a=ptime`); the tick is 20 ms whatever it is, so a tick may give two
 packets, or none. A key press takes the place of audio for as long as it lasts: as events, whose packets carry the time
@@ -20,6 +21,7 @@ from sansio_sip.sdp.negotiation import Codec, Negotiated
 from .agc import AutomaticGain
 from .codecs import Encoder, FecControl, OpusEncoder, OpusParameters, OpusSettings, make_encoder
 from .codecs.base import Int16
+from .mixing import limit
 from .noise_reduction import NoiseReducer
 from .resample import Resampler
 from .rtp.packet import RtpPacket
@@ -35,6 +37,11 @@ PAUSE = 2.0
 
 # Seconds of audio that may wait to be said: half a minute lets a program hand over a whole announcement.
 MAX_TO_SAY = 30.0
+
+# Seconds of what others say that may wait: it comes a frame at a time, and packets may be longer than a frame.
+MAX_BESIDE = 0.1
+
+SILENT: Int16 = np.zeros(0, dtype=np.int16)
 
 
 class OutgoingAudio:
@@ -70,6 +77,8 @@ class OutgoingAudio:
         self._to_say: deque[Int16] = deque()
         self._to_say_samples = 0
         self._resampler: Resampler | None = None
+        self._beside: Int16 = SILENT  # to be mixed with what is said
+        self._beside_resampler: Resampler | None = None
         self._talking = False  # whether the last packet was audio: RFC 3551 section 4.1 marks the first of a spurt
 
     # Set-up
@@ -80,7 +89,8 @@ class OutgoingAudio:
         self._negotiated = negotiated
         if self.codec is None or (codec.name, codec.clock_rate) != (self.codec.name, self.codec.clock_rate):
             self._encoder = make_encoder(codec.name, self._context)
-            self._resampler = self._reducer = self._tone = None
+            self._resampler = self._beside_resampler = self._reducer = self._tone = None
+            self._beside = SILENT
             self.flush()
         self.codec = codec
         assert self._encoder is not None
@@ -149,6 +159,15 @@ class OutgoingAudio:
             self._to_say.append(chunk)
             self._to_say_samples += len(chunk)
         return taken
+
+    def mix(self, samples: Int16, rate: int) -> None:
+        """Audio of others, to be heard together with what is written; the oldest goes where too much waits."""
+        if self._encoder is None:
+            return
+        if self._beside_resampler is None or self._beside_resampler.rate_in != rate:
+            self._beside_resampler = Resampler(rate, self._encoder.sample_rate)
+        beside = np.concatenate((self._beside, self._beside_resampler.process(samples)))
+        self._beside = beside[-int(MAX_BESIDE * self._encoder.sample_rate) :]
 
     @property
     def queued(self) -> float:
@@ -256,7 +275,7 @@ class OutgoingAudio:
 
     def _next_samples(self, milliseconds: int) -> Int16:
         """The next to send, int16, shape (n,): keys, or silence while muted, or what was written."""
-        written = self._written(milliseconds)
+        written = self._together(self._written(milliseconds))
         if self._tones or self._tone is not None:
             sent = self._sounded(len(written))
         elif self.muted:
@@ -265,6 +284,15 @@ class OutgoingAudio:
             sent = self._levelled(self._cleaned(written))
         self.said.append((written, sent))
         return sent
+
+    def _together(self, written: Int16) -> Int16:
+        """With what others say."""
+        if not len(self._beside):
+            return written
+        sums = written.astype(np.int32)
+        others, self._beside = self._beside[: len(sums)], self._beside[len(sums) :]
+        sums[: len(others)] += others
+        return limit(sums)
 
     def _sounded(self, count: int) -> Int16:
         """The next of the keys that are sounded, int16, shape (count,)."""

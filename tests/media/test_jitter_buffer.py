@@ -461,6 +461,13 @@ def networks(draw: st.DrawFn) -> tuple[list[Arrival], float]:
     return arrivals, now
 
 
+def test_a_packet_set_aside_before_a_pause_is_not_of_the_timeline_after_it() -> None:
+    arrivals = [(0.0, packet(0)), (0.02, packet(1)), (0.37, packet(5)), (0.49, packet(3)), (2.12, packet(6))]
+    buffer = JitterBuffer(RATE, FRAME)
+    assert play(buffer, arrivals, 3.0).numbers == [0, 1, 5, 6]
+    assert buffer.stray == 1
+
+
 @given(networks())
 @settings(max_examples=40, deadline=None)
 def test_whatever_arrives_delay_and_memory_are_bounded_and_time_goes_on(network: tuple[list[Arrival], float]) -> None:
