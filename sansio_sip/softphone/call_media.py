@@ -98,6 +98,9 @@ class CallMedia:
     def set_automatic_gain(self, call: CallUuid, on: bool, *, now: float) -> None:
         self._media.set_automatic_gain(self.session(call, "level audio"), on, now=now)
 
+    def set_conference(self, calls: tuple[CallUuid, ...], *, now: float) -> None:
+        self._media.set_conference(tuple(self.session(call, "join calls") for call in calls), now=now)
+
     def watch_levels(self, call: CallUuid, on: bool, *, now: float) -> None:
         self._media.watch_levels(self.session(call, "watch levels"), on, now=now)
 

@@ -339,6 +339,12 @@ class MediaPlane(Protocol):
     def read_audio(self, session: SessionId, rate: int) -> Samples:
         """Takes all audio decoded and not read yet, at `rate` Hz. The queue is bounded, drop-oldest."""
 
+    def set_conference(self, sessions: tuple[SessionId, ...], *, now: float) -> None:
+        """Each of these hears all others from the next tick on, besides what is written to it.
+
+        Each leaves the conference that it was in; one alone is in none. A session that is closed leaves by itself.
+        """
+
     def send_dtmf(
         self,
         session: SessionId,

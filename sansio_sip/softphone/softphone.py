@@ -411,6 +411,16 @@ class Softphone:
         self._calls.media.set_automatic_gain(call, on, now=now)
 
     @recorded
+    def join(self, calls: tuple[CallUuid, ...], *, now: float) -> None:
+        """A conference: the far end of each of these calls hears those of all others, besides what is written to it.
+
+        Each leaves the conference that it was in; one call alone is in none. A call that ends leaves by itself.
+
+        Raises LocalProtocolError where a call has no audio yet.
+        """
+        self._calls.media.set_conference(tuple(calls), now=now)
+
+    @recorded
     def watch_levels(self, call: CallUuid, on: bool, *, now: float) -> None:
         """Has `audio_levels` measured. Raises LocalProtocolError where the call has no audio yet."""
         self._calls.media.watch_levels(call, on, now=now)

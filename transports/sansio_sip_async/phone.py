@@ -117,6 +117,13 @@ class Phone:
         self._incoming.append((account.id if account is not None else None, subscription))
         return subscription
 
+    def join(self, *calls: Call) -> None:
+        """A conference: the far end of each of these calls hears those of all others; one alone leaves its conference.
+
+        Raises LocalProtocolError where a call has no audio yet.
+        """
+        self.command("join", tuple(call.uuid for call in calls))
+
     def command(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Gives the machine a command, and acts on what it says. Raises LocalProtocolError."""
         method: Callable[..., Any] = getattr(self.machine, name)
