@@ -4,19 +4,9 @@ import asyncio
 
 from sansio_sip_async import Account, Call
 
-RATE = 16_000
-
-
-async def carry(source: Call, target: Call) -> None:
-    """What one says, the other hears; ends with the call."""
-    async for piece in source.audio(rate=RATE):
-        if target.end is None:
-            target.write_audio(piece, RATE)
-    target.hangup()
-
 
 async def bridge(account: Account, first: str, second: str, *, patience: float = 30.0) -> tuple[Call, Call]:
-    """Calls `first`, then `second`, and talks between them until either hangs up.
+    """Calls `first`, then `second`, and has them hear each other until either hangs up.
 
     Raises CallError or TimeoutError where one of them does not answer; nobody is left ringing.
     """
@@ -26,9 +16,12 @@ async def bridge(account: Account, first: str, second: str, *, patience: float =
         await one.answered(timeout=patience)
         other = account.call(second)
         await other.answered(timeout=patience)
-        await asyncio.gather(carry(one, other), carry(other, one))
+        account.phone.join(one, other)
+        ends = [asyncio.create_task(call.ended()) for call in (one, other)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         one.hangup()
         if other is not None:
             other.hangup()
+    await asyncio.gather(*ends)
     return one, other
