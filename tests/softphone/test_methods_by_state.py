@@ -282,19 +282,15 @@ def carry_out(at: Any, target: Any, name: str, args: tuple[Any, ...]) -> Any:
     if "now" in inspect.signature(method).parameters:
         return at.scene.world.do(at.host.name if isinstance(at, ClientSetting) else "alice", method, *args)
     result = method(*args)
-    if inspect.isasyncgen(result):
-        result = anext(result)
-        return at.runtime.run(_awaited(result), at.driver, 0.2)
+    if name == "audio":
+        return at.runtime.run(_first(result), at.driver, 0.2)
     if inspect.iscoroutine(result):
         return at.runtime.run(result, at.driver)
     return result
 
 
-async def _awaited(it: Any) -> Any:
-    try:
-        return await it
-    except StopAsyncIteration:
-        return None
+async def _first(pieces: Any) -> Any:
+    return await anext(pieces, None)
 
 
 def told(at: PhoneSetting) -> tuple[Any, ...]:

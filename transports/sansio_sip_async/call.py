@@ -1,10 +1,11 @@
 """A call that can be waited for."""
 
 from collections.abc import AsyncIterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,6 @@ from sansio_sip_media.resample import Resampler
 from .runtime import AsyncRuntime, Bell, Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .phone import Phone
 
 __all__ = ["Call", "CallError"]
@@ -55,7 +54,7 @@ class CallError(Exception):
 
 
 class _Listener:
-    """Somebody who wants what is heard, at a rate."""
+    """Somebody who wants what is heard, at a rate. Whoever iterates over it holds it; the call does not."""
 
     def __init__(self, bell: Bell, rate: int) -> None:
         self.rate = rate
@@ -69,6 +68,12 @@ class _Listener:
             samples = self._resampler.process(samples)
         if len(samples):
             self.queue.put(samples)
+
+    def __aiter__(self) -> "_Listener":
+        return self
+
+    async def __anext__(self) -> Int16:
+        return await self.queue.__anext__()
 
 
 class Call:
@@ -90,7 +95,8 @@ class Call:
         self._media = False
         self._tones_sent = 0
         self._answer: Answer | None = None  # of the far end, to the last request for hold or a transfer
-        self._listeners: list[_Listener] = []
+        # One that nobody iterates over any more is gone, without a word of whoever has left its loop.
+        self._listeners: WeakSet[_Listener] = WeakSet()
 
     @property
     def uuid(self) -> CallUuid:
@@ -250,37 +256,29 @@ class Call:
         self._alive()
 
     def write_audio(self, samples: Int16, rate: int) -> int:
-        """Queues int16 samples, shape (n,). Returns how many were taken: the queue holds half a minute."""
-        return int(self.phone.command("write_audio", self.uuid, samples, rate))
+        """Queues int16 samples, shape (n,). Returns how many were taken: the queue holds half a minute, and after the
+        call's end none are. Raises LocalProtocolError before it has audio."""
+        return int(self.phone.command("write_audio", self.uuid, samples, rate)) if self.end is None else 0
 
-    async def audio(self, rate: int = HEARD_RATE) -> AsyncIterator[Int16]:
+    def audio(self, rate: int = HEARD_RATE) -> AsyncIterator[Int16]:
         """What is heard from now on: int16, shape (n,), at `rate` Hz, a piece each 20 ms; ends with the call."""
-        with self._listening(rate) as listener:
-            async for samples in listener.queue:
-                yield samples
+        if not self._listeners and self.end is None and self._up:
+            self.phone.command("read_audio", self.uuid, rate)  # what was heard before belongs to nobody
+        listener = _Listener(self._bell, rate)
+        if self.end is not None:
+            listener.queue.close()
+        self._listeners.add(listener)
+        return listener
 
     async def record(self, path: str | Path, rate: int = HEARD_RATE) -> None:
         """Writes what is heard into a WAV file until the call ends. The file is whole whenever this stops.
 
         Raises OSError for a file that cannot be written. Cancelling it closes the file.
         """
-        with await self._runtime.in_thread(partial(WavWriter, path, rate)) as file, self._listening(rate) as listener:
-            async for samples in listener.queue:
+        with await self._runtime.in_thread(partial(WavWriter, path, rate)) as file:
+            async for samples in self.audio(rate):
                 # Twenty milliseconds into a buffered file: shorter than a way to a thread and back.
                 file.write(samples)
-
-    @contextmanager
-    def _listening(self, rate: int) -> "Iterator[_Listener]":
-        if not self._listeners and self.end is None and self._up:
-            self.phone.command("read_audio", self.uuid, rate)  # what was heard before belongs to nobody
-        listener = _Listener(self._bell, rate)
-        if self.end is not None:
-            listener.queue.close()
-        self._listeners.append(listener)
-        try:
-            yield listener
-        finally:
-            self._listeners.remove(listener)
 
     # From the phone
 
@@ -304,18 +302,19 @@ class Call:
                 self._answer = event
             case events.CallTerminated() | events.CallFailed() | events.IncomingCallCanceled():
                 self.end = event
-                for listener in self._listeners:
+                for listener in list(self._listeners):
                     listener.queue.close()
             case _:
                 pass  # the snapshot says it
 
     def hear(self) -> None:
         """Audio has come."""
-        if self.end is not None or not self._listeners:
+        listeners = list(self._listeners)
+        if self.end is not None or not listeners:
             return
-        rate = max(listener.rate for listener in self._listeners)
+        rate = max(listener.rate for listener in listeners)
         samples = self.phone.command("read_audio", self.uuid, rate)
-        for listener in self._listeners:
+        for listener in listeners:
             listener.put(samples, rate)
 
     @property
