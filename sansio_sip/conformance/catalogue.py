@@ -28,7 +28,7 @@ def cases_for(role: Role, *, datagram: bool = True, messages: Iterable[tuple[str
         messages: names and octets of more messages to try, such as those of a torture corpus.
     """
     cases = [case for case in _CASES if role in case.roles and (datagram or not case.datagram)]
-    cases.sort(key=lambda case: case.name != "OPTIONS")
+    cases.sort(key=lambda case: (case.name != "OPTIONS", case.name != "UAC-01"))
     return cases + (cases_of_messages(messages) if role is not Role.UAC else [])
 
 
@@ -56,4 +56,4 @@ def cases_of_messages(messages: Iterable[tuple[str, bytes]]) -> list[Case]:
 def _try(data: bytes, want: Want, end: End) -> Script:
     via = end.sent_by.encode()
     yield Send(_FIRST_VIA.sub(lambda match: match[1] + via, data, count=1))
-    yield from judge_answer(end, want)
+    yield from judge_answer(end, want, invite=data.lstrip().startswith(b"INVITE"))

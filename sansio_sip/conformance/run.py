@@ -33,6 +33,9 @@ PAUSE = (0.2, 1.0)  # seconds
 
 _STATUS_LINE = re.compile(rb"SIP/2\.0 (\d{3}) ")
 
+# A target that has said nothing in so many cases is not there: OPTIONS and a call are among the first.
+MUTE = 3
+
 # No case has a reason to go on for longer, whatever the target sends.
 MAX_CASE = 120.0  # seconds
 
@@ -69,6 +72,10 @@ class ConformanceRun:
         server: where the target is; None for a target that calls us: then it is wherever its calls come from.
         bind: our local address on UDP. A target that calls us is told this one, so it needs a port.
         ca_file, tls_verify: as of `SignallingConnection`.
+        lively: whether the target is known to answer OPTIONS; where it is not, a silent target may have died.
+
+    Attributes:
+        lively: the same, as far as it is known by now.
     """
 
     def __init__(
@@ -81,6 +88,7 @@ class ConformanceRun:
         bind: Address = ANY_ADDRESS,
         ca_file: str | None = None,
         tls_verify: bool = True,
+        lively: bool | None = None,
     ) -> None:
         if server is None and target.role is not Role.UAC:
             raise LocalProtocolError(f"a target that is a {target.role.value} has to be reached: give its server")
@@ -98,7 +106,8 @@ class ConformanceRun:
         self._script: Generator[Step, Heard, Result] | None = None
         self._until: float | None = None
         self._began = 0.0
-        self._lively: bool | None = None
+        self.lively = lively
+        self._heard = False
         self._heard_from: Address | None = None
         self._finished = False
 
@@ -177,6 +186,9 @@ class ConformanceRun:
 
     def _next_case(self, now: float) -> None:
         number = len(self._results)
+        if not self._heard and self._server is not None and number == MUTE:
+            self._finish(now, f"the target has said nothing in {MUTE} cases")
+            return
         if number == len(self._cases):
             self._finish(now)
             return
@@ -203,7 +215,7 @@ class ConformanceRun:
 
     def _begin(self, hop: Hop, now: float) -> None:
         case = self._cases[len(self._results)]
-        self._end = End(self._context, self._target, hop, now=now, lively=self._lively)
+        self._end = End(self._context, self._target, hop, now=now, lively=self.lively)
         self._script = _judged(case, self._end, now)
         self._resume(None, now)
 
@@ -220,7 +232,7 @@ class ConformanceRun:
                 self._send(step.data, now)
                 step = script.send(None)
         except StopIteration as stop:
-            self._lively = end.lively
+            self.lively = end.lively
             self._end_case(stop.value, now)
             return
         assert isinstance(step, Wait)
@@ -287,6 +299,7 @@ class ConformanceRun:
                     if self._script is None:
                         self._finish(now, f"the target cannot be reached: {reason}")
                 case MessageArrived(data, hop):
+                    self._heard = True
                     if self._server is None:
                         self._heard_from = hop.address
                     self._resume(_parsed(data), now)

@@ -477,19 +477,20 @@ def _fill(end: End, text: str) -> bytes:
 def _try(row: Torture, end: End) -> Script:
     data = _fill(end, row.text)
     yield Send(data)
-    yield from judge_answer(end, row.want)
+    yield from judge_answer(end, row.want, invite=data.startswith(b"INVITE"))
 
 
-def judge_answer(end: End, want: Want) -> Generator[Step, Heard, None]:
-    """Hears the final response to what was sent, and judges it. Ends what an INVITE has begun."""
+def judge_answer(end: End, want: Want, *, invite: bool) -> Generator[Step, Heard, None]:
+    """Hears the final response to what was sent, and judges it. Ends what an INVITE (`invite`) has begun."""
     answer = yield from end.any_final(end.target.timeout)
     if answer is None:
-        if not want.silent and not end.closed:
-            raise Failed(f"no answer, where {want} is due")
+        if not want.silent:
+            said = "the target closed the flow" if end.closed else "no answer"
+            raise Failed(f"{said}, where {want} is due")
         yield from end.silence()
         return
     status = answer if isinstance(answer, int) else answer.status
-    if isinstance(answer, Response) and answer.cseq.method == "INVITE":
+    if isinstance(answer, Response) and invite:
         yield from _end_invite(end, answer)
     if status in want.statuses or (want.lenient and want.statuses):
         return
