@@ -146,7 +146,7 @@ class ToneCommands(DeviceCommands):
             return self._cannot("set_dtmf_tone", f"{digit!r} is no key; give one of 0123456789*#", now)
         if not self._is_tone("set_dtmf_tone", value, now):
             return False
-        self._key_tones[str(digit)] = value if value is not None else False
+        self._key_tones[str(digit)] = self._fresh(value)
         self._load_media()
         return True
 
@@ -329,7 +329,7 @@ class ToneCommands(DeviceCommands):
     def _set_tone(self, command: str, player: Player, value: bool | str | None, now: float) -> bool:
         if not self._is_tone(command, value, now):
             return False
-        self._tones[player] = value if value is not None else False
+        self._tones[player] = self._fresh(value)
         self._settle(now)
         return True
 
@@ -337,6 +337,12 @@ class ToneCommands(DeviceCommands):
         if value is None or isinstance(value, bool) or (isinstance(value, str) and value):
             return True
         return self._cannot(command, f"{value!r} is no tone; give True, False, or a path or URL", now)
+
+    def _fresh(self, value: bool | str | None) -> bool | str:
+        """A medium that could not be read is tried again when it is set again."""
+        if isinstance(value, str) and not self._loaded.get(value, True) and value not in self._loading.values():
+            del self._loaded[value]
+        return value if value is not None else False
 
     def _media_wanted(self) -> set[str]:
         return {value for value in (*self._tones.values(), *self._key_tones.values()) if isinstance(value, str)}

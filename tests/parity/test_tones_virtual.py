@@ -50,6 +50,9 @@ def test_M15_fault24_the_ringtone_is_what_was_set() -> None:
     assert bob.set_ring_tone("missing.wav")
     assert heard(theirs) == pytest.approx(1250, abs=30)
     assert "missing.wav" in bob.logged(40)[-1]
+    theirs.media["missing.wav"] = (sine(800, 1.0), 16_000)
+    assert bob.set_ring_tone("missing.wav")  # it is there now
+    assert heard(theirs) == pytest.approx(800, abs=5)
     assert bob.set_ring_tone(17) is False
     assert alice.hangup()
     scene.wait(0.1)

@@ -25,7 +25,6 @@ T = TypeVar("T")
 
 PIECE = 0.020  # seconds between two looks at a microphone
 MAX_LATE = 0.1  # seconds: what a microphone gave before that is not made up for
-WATCH_INTERVAL = 1.0  # seconds between two looks at which devices there are
 
 
 class SoundBooth:
@@ -156,7 +155,7 @@ class SoundBooth:
 
     async def _watch(self) -> None:
         while True:
-            await self._runtime.sleep(WATCH_INTERVAL)
+            await self._runtime.sleep(self._backend.watch_interval)
             devices = await self._blocking(self._backend.devices)
             if devices != self._devices:
                 self._devices = devices

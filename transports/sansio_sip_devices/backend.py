@@ -53,7 +53,13 @@ class Speaker(Protocol):
 
 
 class AudioBackend(Protocol):
-    """All methods may block: they are called in a thread, one at a time."""
+    """All methods may block: they are called in a thread, one at a time.
+
+    Attributes:
+        watch_interval: seconds after which `devices` is worth asking for again.
+    """
+
+    watch_interval: float
 
     def devices(self) -> tuple[AudioDevice, ...]:
         """Those that there are now. Ids and labels stay the same for as long as a device is there."""

@@ -39,6 +39,8 @@ LOWEST, HIGHEST = 8_000, 48_000  # Hz
 class PortAudioDevices:
     """All devices of the system. Raises DeviceError where sounddevice or PortAudio is missing."""
 
+    watch_interval = 5.0  # a look opens every sound card
+
     def __init__(self) -> None:
         try:
             import sounddevice
@@ -48,11 +50,14 @@ class PortAudioDevices:
         self._open = 0
 
     def devices(self) -> tuple[AudioDevice, ...]:
-        if not self._open:
-            # PortAudio looks once, when it begins.
-            self._sound._terminate()
-            self._sound._initialize()
-        hosts = self._sound.query_hostapis()
+        try:
+            if not self._open:
+                # PortAudio looks once, when it begins.
+                self._sound._terminate()
+                self._sound._initialize()
+            hosts = self._sound.query_hostapis()
+        except self._sound.PortAudioError:
+            return ()  # there is no sound system, now
         found: list[AudioDevice] = []
         kinds: tuple[tuple[DeviceKind, str], ...] = (
             ("audioinput", "max_input_channels"),
@@ -82,8 +87,8 @@ class PortAudioDevices:
     def stream(self, kind: DeviceKind, device_id: str, **arguments: Any) -> tuple[Any, int]:
         """A stream that waits to be started, and its rate in Hz. Raises DeviceError."""
         made = self._sound.InputStream if kind == "audioinput" else self._sound.OutputStream
-        index = self._index(kind, device_id)
         try:
+            index = self._index(kind, device_id)
             info = self._sound.query_devices(index, "input" if kind == "audioinput" else "output")
         except (self._sound.PortAudioError, ValueError) as error:
             raise DeviceError("NotFoundError", f"{device_id!r}: {error}") from error

@@ -87,6 +87,8 @@ class VirtualDevices:
         inputs, outputs: what is behind each id; a WAV file is begun again when its device is opened again.
     """
 
+    watch_interval = 0.2
+
     def __init__(self, inputs: Mapping[str, Source] | None = None, outputs: Mapping[str, Sink] | None = None) -> None:
         self._inputs = dict(inputs or {})
         self._outputs = dict(outputs or {})
