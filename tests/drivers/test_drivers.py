@@ -3,6 +3,8 @@
 Sockets are real and on loopback; where a test is about time alone, time is virtual.
 """
 
+import socket
+import struct
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -73,6 +75,50 @@ def test_a_stream_goes_there_and_back_and_its_end_is_told(runtime: Any) -> None:
             await observer.until(of(Lost, flow="echo#1"))
             assert Heard(FlowId("echo#1"), b"") in observer.seen
             assert not any(of(Lost, flow="mine")(event) for event in observer.seen)
+
+    runtime.run(main)
+
+
+def test_peers_that_reset_at_once_end_nothing(runtime: Any) -> None:
+    async def main() -> None:
+        async with running(runtime) as (machine, driver, observer):
+            driver.feed(machine.listen, "echo")
+            there = (await observer.until(of(Opened, flow="echo"))).local
+            for _ in range(20):
+                # The loop has no turn between: each is reset before it is accepted, and then has no peer's address.
+                with socket.create_connection((there.host, there.port)) as sock:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            driver.feed(machine.connect, "mine", there)
+            await observer.until(of(Opened, flow="mine"))
+            driver.feed(machine.do, SendStream(FlowId("mine"), b"hello"))
+            await observer.until(of(Heard, flow="mine", data=b"hello"))
+            driver.finish()
+            await driver.finished()  # raises what went wrong
+
+    runtime.run(main)
+
+
+def test_a_server_that_resets_at_once_is_a_lost_flow(runtime: Any) -> None:
+    """It is reset before the loop has asked for the addresses, or after: both are ends of a flow."""
+
+    def reset(listener: socket.socket) -> None:
+        for _ in range(20):
+            sock, _address = listener.accept()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=reset, args=(listener,), daemon=True)
+            thread.start()
+            async with running(runtime) as (machine, driver, observer):
+                for number in range(20):
+                    driver.feed(machine.connect, f"flow{number}", Address("127.0.0.1", listener.getsockname()[1]))
+                for number in range(20):
+                    await observer.until(of(Lost, flow=f"flow{number}"))
+                driver.finish()
+                await driver.finished()
+            thread.join(PATIENCE)
 
     runtime.run(main)
 

@@ -135,8 +135,13 @@ class SocketNetwork:
         except (OSError, ssl.SSLError) as error:
             self._driver.feed(machine.flow_lost, flow, describe(error))
             return
+        try:
+            local, remote = stream_addresses(writer)
+        except OSError as error:  # it was reset at once
+            writer.close()
+            self._driver.feed(machine.flow_lost, flow, describe(error))
+            return
         self._streams[flow] = writer
-        local, remote = stream_addresses(writer)
         peer = tls_peer(writer.get_extra_info("peercert"), effect.tls) if effect.tls is not None else None
         self._driver.feed(machine.flow_opened, flow, local, remote, peer)
         await self._read_stream(flow, reader, writer)
@@ -247,5 +252,8 @@ class SocketNetwork:
 
 
 def stream_addresses(writer: asyncio.StreamWriter) -> tuple[Address, Address]:
+    """Ours and the peer's. Raises OSError where the peer has reset the connection."""
     local, remote = writer.get_extra_info("sockname"), writer.get_extra_info("peername")
+    if local is None or remote is None:
+        raise ConnectionResetError("connection reset by the peer")
     return Address(local[0], local[1]), Address(remote[0], remote[1])

@@ -145,8 +145,13 @@ class SocketNetwork:
             except (OSError, ssl.SSLError, trio.BrokenResourceError) as error:
                 self._driver.feed(machine.flow_lost, flow, describe(error))
                 return
+            try:
+                local, remote = stream_addresses(stream)
+            except OSError as error:  # it was reset at once
+                await trio.aclose_forcefully(stream)
+                self._driver.feed(machine.flow_lost, flow, describe(error))
+                return
             self._streams[flow] = Outgoing()
-            local, remote = stream_addresses(stream)
             peer = None
             if effect.tls is not None and isinstance(stream, trio.SSLStream):
                 peer = tls_peer(stream.getpeercert(), effect.tls)
@@ -166,11 +171,15 @@ class SocketNetwork:
                 except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.TooSlowError):
                     await trio.aclose_forcefully(stream)
                     return
+            try:
+                local, remote = stream_addresses(stream)
+            except OSError:  # it was reset at once
+                await trio.aclose_forcefully(stream)
+                return
             count += 1
             flow = FlowId(f"{listener}#{count}")
             self._streams[flow] = Outgoing()
             with self._scope(flow):
-                local, remote = stream_addresses(stream)
                 self._driver.feed(machine.flow_accepted, listener, flow, local, remote, None)
                 await self._carry(flow, stream)
 
@@ -295,6 +304,7 @@ async def connect(effect: OpenStream) -> Stream:
 
 
 def stream_addresses(stream: Stream) -> tuple[Address, Address]:
+    """Ours and the peer's. Raises OSError where the peer has reset the connection."""
     plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
     local, remote = plain.socket.getsockname(), plain.socket.getpeername()
     return Address(local[0], local[1]), Address(remote[0], remote[1])
