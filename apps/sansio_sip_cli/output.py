@@ -147,7 +147,8 @@ def words(event: Any) -> str:
         case events.Login():
             return "registered"
         case events.LoginFailed():
-            return f"login failed: {event.cause}"
+            again = "" if event.retry_after is None else f"; the server asks to be asked again in {event.retry_after} s"
+            return f"login failed: {event.cause}{again}"
         case events.Logout():
             return "un-registered"
         case events.WebSocketConnected():

@@ -66,7 +66,7 @@ class Doorkeeper:
 
     def admit(self, request: Request, calls: int) -> Invited | Refusal:
         """Whether an INVITE may ring, where there are so many `calls` already."""
-        if calls >= self._config.max_calls:
+        if calls >= self._config.limits.dialogs:
             return 486, ()
         try:
             description = description_of(request)

@@ -19,6 +19,7 @@ from .dialog import MAX_FORWARDS
 from .digest import ALGORITHMS
 from .extra_headers import ExtraHeaders
 from .headers import CSeq, NameAddress, Via
+from .limits import Limits
 from .message import Headers, Request
 from .policy import CallPolicy
 from .session_timer import MIN_SE
@@ -70,7 +71,7 @@ class AccountConfig:
         session_expires: seconds without a refresh after which a session ends (RFC 4028); 0: no such limit.
         min_se: fewer seconds are refused.
         policy: what peers may make us do.
-        max_calls: calls at one time, those that are coming to their end included. More are answered 486.
+        limits: of what is alive at one time; those of single messages are for whoever reads them (`limits.Gate`).
         reg_id: which of the account's flows this is (RFC 5626 section 4.2.1), from 1.
         gruu: which of the URIs that a registrar gives us stands as Contact of calls (RFC 5627): the public one, one
             that tells nobody who we are, or neither.
@@ -92,7 +93,7 @@ class AccountConfig:
     session_expires: int = 1800
     min_se: int = MIN_SE
     policy: CallPolicy = field(default_factory=CallPolicy)
-    max_calls: int = 1000
+    limits: Limits = field(default_factory=Limits)
     reg_id: int = 1
     gruu: Literal["public", "temporary", "none"] = "public"
     realms: tuple[str, ...] = ()

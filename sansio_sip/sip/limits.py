@@ -1,17 +1,19 @@
-"""Bounds on what a peer may send, in one place: each can be set, each has a counter (see `Gate`).
+"""Bounds on what a peer may send, and make a user agent keep, in one place: each can be set, and what is refused is
+counted (see `Gate`, `UserAgentCounters`, `LayerCounters`) or told to whoever asked.
 
 The parser has bounds of its own that nothing can lift (`parser.MAX_*`): they keep a single message from costing more
 than its octets. Those here are tighter, and policy.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from sansio_sip.effects import Address
 from sansio_sip.errors import ParseError
 
 from .message import Request, Response
 from .parser import parse_message
+from .transactions.layer import MAX_TRANSACTIONS
 
 __all__ = ["Gate", "GateCounters", "Limits"]
 
@@ -31,6 +33,10 @@ class Limits:
         vias: hops that a message has passed; 70 is where Max-Forwards begins (RFC 3261 section 8.1.1.6).
         body: octets.
         rate, burst: messages a second, and at once, from one address that is not our own server's; 0: any number.
+        transactions: alive at one time; more requests are answered 503, and none of ours begins.
+        dialogs: calls at one time, those that are coming to their end included; more are answered 486.
+        requests: outside of calls, ours, that wait for an answer.
+        subscriptions: ours, alive at one time.
     """
 
     message: int = 65_535
@@ -40,9 +46,13 @@ class Limits:
     body: int = 65_535
     rate: float = 100.0
     burst: int = 200
+    transactions: int = MAX_TRANSACTIONS
+    dialogs: int = 1000
+    requests: int = 1000
+    subscriptions: int = 1000
 
     def __post_init__(self) -> None:
-        for name in ("message", "header_rows", "header_value", "vias", "body", "burst"):
+        for name in (field.name for field in fields(self) if field.name != "rate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: allowed is 1 or more")
         if not self.rate >= 0:

@@ -121,6 +121,7 @@ class RegistrationFailed:
     Attributes:
         retry_in: seconds until the next try; None where there is none (`register` again).
         moved_to: the registrar to ask instead, where this one has said so (301, 302).
+        retry_after: seconds after which the registrar wants to be asked again, where it has said so.
         headers: of the response, where there was one.
     """
 
@@ -129,6 +130,7 @@ class RegistrationFailed:
     retry_in: float | None = None
     moved_to: SipUri | None = None
     headers: HeaderRows = field(default=(), compare=False, repr=False)
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,13 +412,13 @@ class Registration:
             self._wanted = False
             self._timers.clear()
             self._enter(RegistrationState.IDLE)
-            self._outbox.put(RegistrationFailed(status, cause, None, moved_to, headers))
+            self._outbox.put(RegistrationFailed(status, cause, None, moved_to, headers, after))
             return
         self._failures += 1
         delay = self._back_off(after)
         self._enter(RegistrationState.BACKING_OFF)
         self._timers.arm(RegistrationTimer.RETRY, now + delay)
-        self._outbox.put(RegistrationFailed(status, cause, delay, moved_to, headers))
+        self._outbox.put(RegistrationFailed(status, cause, delay, moved_to, headers, after))
 
     def _finish(self) -> None:
         """No binding any more, as was wanted."""

@@ -24,12 +24,7 @@ from .transactions.outputs import FailureReason, TransactionId
 from .transactions.timing import Timing
 from .uri import SipUri
 
-__all__ = ["MAX_REQUESTS", "MAX_SUBSCRIPTIONS", "RequestAnswered", "Standalone", "StandaloneEvent", "StandaloneOutput"]
-
-MAX_REQUESTS = 1000
-"""Requests that wait for an answer, each up to 32 s."""
-
-MAX_SUBSCRIPTIONS = 1000
+__all__ = ["RequestAnswered", "Standalone", "StandaloneEvent", "StandaloneOutput"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +79,9 @@ class Standalone:
         Raises:
             LocalProtocolError: too many wait for an answer.
         """
-        if len(self._requests) >= MAX_REQUESTS:
-            raise LocalProtocolError(f"cannot send {method}: {MAX_REQUESTS} requests wait for an answer; wait as well")
+        if len(self._requests) >= self._identity.config.limits.requests:
+            waiting = len(self._requests)
+            raise LocalProtocolError(f"cannot send {method}: {waiting} requests wait for an answer; wait as well")
         rows = Headers()
         for route in self._identity.service_route:
             rows.add("Route", str(route))
@@ -108,8 +104,9 @@ class Standalone:
         Raises:
             LocalProtocolError: too many subscriptions.
         """
-        if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
-            raise LocalProtocolError(f"cannot subscribe: {MAX_SUBSCRIPTIONS} subscriptions are alive; end one first")
+        if len(self._subscriptions) >= self._identity.config.limits.subscriptions:
+            alive = len(self._subscriptions)
+            raise LocalProtocolError(f"cannot subscribe: {alive} subscriptions are alive; end one first")
         name = SubscriptionId(f"subscription{self._next_key()}")
         row = Subscription(
             self._context,

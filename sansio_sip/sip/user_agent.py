@@ -99,7 +99,7 @@ class UserAgent:
         self._authenticator = Authenticator(
             context, config.username or config.address.user or "", config.password, identity=self._identity
         )
-        self._layer = TransactionLayer(context, timing=timing)
+        self._layer = TransactionLayer(context, timing=timing, max_transactions=config.limits.transactions)
         self._registration = Registration(context, self._identity, self._authenticator)
         self._sessions = Sessions(context, self._identity, self._authenticator, timing)
         self._clients: dict[TransactionId, _Owner] = {}
@@ -142,7 +142,7 @@ class UserAgent:
             LocalProtocolError: no flow, too many calls, or a header that is none.
         """
         self._demand_way("call")
-        if len(self._sessions) >= self._config.max_calls:
+        if len(self._sessions) >= self._config.limits.dialogs:
             raise LocalProtocolError(f"cannot call: {len(self._sessions)} calls are up; end one first")
         try:
             Headers(headers)

@@ -103,13 +103,15 @@ class LoggedIn:
 class LoginRefused:
     """`status` is 0 where no server answered, `code` where it said nothing of an access token (`auth`).
 
-    `detail` says why no server could be reached, in the system's words.
+    `detail` says why no server could be reached, in the system's words; `retry_after`, in seconds, when a server that
+    has refused wants to be asked again.
     """
 
     cause: str
     status: int
     code: int = 0
     detail: str = ""
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,7 @@ class Account:
                 reliability=options.reliability,
                 session_expires=options.session_expires,
                 retry=options.reregister,
+                limits=options.limits,
             ),
         )
 
@@ -422,7 +425,7 @@ class Account:
                     self._give_up(cause, now)
                     self._outbox.put(LoggedOut(cause))
                 elif self.state is AccountState.LOGGING_IN and not (output.status == 0 and self.hop is None):
-                    self._refuse_login(cause, output.status, now, code)
+                    self._refuse_login(cause, output.status, now, code, output.retry_after)
             case Unregistered():
                 self.registered = False
                 if self.state is AccountState.LOGGING_OUT:
@@ -455,9 +458,9 @@ class Account:
         self.user_agent.register(now=now)
         return True
 
-    def _refuse_login(self, cause: str, status: int, now: float, code: int = 0) -> None:
+    def _refuse_login(self, cause: str, status: int, now: float, code: int = 0, retry_after: int | None = None) -> None:
         self._give_up(cause, now)
-        self._outbox.put(LoginRefused(cause, status, code, "" if status else self._last_failure))
+        self._outbox.put(LoginRefused(cause, status, code, "" if status else self._last_failure, retry_after))
 
     def _give_up(self, cause: str, now: float) -> None:
         self.state = AccountState.IDLE

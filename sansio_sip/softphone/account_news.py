@@ -25,7 +25,7 @@ def events_of(account: Account, news: News) -> Iterator[Event]:
         case LoggedIn():
             yield events.Login(account.id, news.token_expires)
         case LoginRefused():
-            yield events.LoginFailed(account.id, news.cause, news.status, news.code, news.detail)
+            yield events.LoginFailed(account.id, news.cause, news.status, news.code, news.detail, news.retry_after)
         case LoggedOut():
             yield events.Logout(account.id, news.reason)
         case OutsideSaid():

@@ -100,12 +100,14 @@ class LoginFailed(_OfAccount):
         status: the SIP status behind it, 0 where none arrived.
         code: what the server says is wrong with an access token (`auth.TOKEN_ERRORS`), or 0.
         detail: why no server could be reached, in the system's words; empty where one answered, or nobody knows.
+        retry_after: seconds after which a server that has refused wants to be asked again; None where it says nothing.
     """
 
     cause: str
     status: int = 0
     code: int = 0
     detail: str = ""
+    retry_after: int | None = None
 
     name = "onLoginFailed"
 

@@ -14,6 +14,7 @@ from sansio_sip.sip.call_events import (
     ReofferAnswered,
     ReofferReceived,
 )
+from sansio_sip.sip.limits import Limits
 from sansio_sip.sip.message import Request, Response
 from sansio_sip.sip.parser import parse_message
 
@@ -66,7 +67,7 @@ def test_uas_01_invite_without_body_gets_our_offer() -> None:
 
 
 def test_uas_03_invite_again_after_ack_is_no_new_call() -> None:
-    peer = Stranger(max_calls=1)
+    peer = Stranger(limits=Limits(dialogs=1))
     invite = peer.request("INVITE", body=OFFER)
     peer.give(invite)
     (event,) = peer.events()

@@ -11,6 +11,7 @@ from sansio_sip.effects import Address
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.sip.body import description_of
 from sansio_sip.sip.call_events import CallEnded, CallId, IncomingCall
+from sansio_sip.sip.limits import Limits
 from sansio_sip.sip.message import Message, Request, Response
 from sansio_sip.sip.parser import parse_message
 from sansio_sip.sip.policy import CallPolicy, Consent
@@ -76,7 +77,7 @@ def test_merged_request_is_482_and_a_copy_is_none() -> None:
 
 
 def test_calls_are_bounded_both_ways() -> None:
-    peer = Stranger(max_calls=2)
+    peer = Stranger(limits=Limits(dialogs=2))
     for number in range(2):
         peer.give(peer.request("INVITE", call_id=f"call{number}", body=OFFER))
     third = peer.request("INVITE", call_id="call-more", body=OFFER)

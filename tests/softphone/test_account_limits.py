@@ -7,11 +7,15 @@ import pytest
 
 from sansio_sip.context import Context, Entropy, Secret
 from sansio_sip.effects import Address, FlowId, OpenDatagram, SendDatagram
+from sansio_sip.errors import LocalProtocolError
 from sansio_sip.sip.limits import Limits
-from sansio_sip.sip.message import Response
+from sansio_sip.sip.message import Request, Response
 from sansio_sip.sip.parser import parse_message
-from sansio_sip.softphone.account import Account
+from sansio_sip.sip.uri import SipUri
+from sansio_sip.softphone.account import Account, LoginRefused
+from sansio_sip.softphone.account_news import events_of
 from sansio_sip.softphone.call_info import AccountId
+from sansio_sip.softphone.events import LoginFailed
 from sansio_sip.softphone.options import AccountOptions
 
 SERVER, STRANGER = Address("192.0.2.9", 5060), Address("192.0.2.66", 5060)
@@ -85,3 +89,43 @@ def test_no_option_holds_a_line_break_or_nul(name: str, bad: str) -> None:
         value = (value,)
     with pytest.raises(ValueError, match=name):
         AccountOptions(**{"address": "sip:alice@example.com", "password": Secret("x"), name: value})
+
+
+def test_what_is_alive_at_one_time_is_bounded_as_the_account_says() -> None:
+    bounds = Limits(rate=0.0, transactions=6, dialogs=1, requests=1, subscriptions=1)
+    account, flow = up(servers=("udp://192.0.2.9",), limits=bounds)
+    bob, agent = SipUri("example.com", "bob"), account.user_agent
+    agent.page(bob, "text/plain", b"hello", now=0.0)
+    with pytest.raises(LocalProtocolError, match="1 requests wait"):
+        agent.page(bob, "text/plain", b"hello", now=0.0)
+    agent.subscribe(bob, "dialog", now=0.0)
+    with pytest.raises(LocalProtocolError, match="1 subscriptions are alive"):
+        agent.subscribe(bob, "dialog", now=0.0)
+    agent.invite(bob, b"v=0", now=0.0)
+    with pytest.raises(LocalProtocolError, match="1 calls are up"):
+        agent.invite(bob, b"v=0", now=0.0)
+    account.touched(now=0.0)
+    list(account.outputs())
+    for number in range(5):
+        account.receive_datagram(flow, options_request(number), SERVER, now=0.0)
+    assert answers(account) == [200, 200, 200, 503, 503]
+
+
+@pytest.mark.parametrize("name", ["transactions", "dialogs", "requests", "subscriptions"])
+def test_a_bound_of_nothing_is_none(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Limits(**{name: 0})
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(("Retry-After: 17 (in maintenance)",), 17), ((), None)])
+def test_a_login_that_is_refused_for_a_while_says_for_how_long(rows: tuple[str, ...], expected: int | None) -> None:
+    account, flow = up(servers=("udp://192.0.2.9",))
+    account.login(now=1.0)
+    (sent,) = [parse_message(output.data) for output in account.outputs() if isinstance(output, SendDatagram)]
+    assert isinstance(sent, Request)
+    refusal = sent.response(500, to_tag="r", headers=tuple(tuple(row.split(": ")) for row in rows))  # type: ignore[misc]
+    account.receive_datagram(flow, bytes(refusal), SERVER, now=1.1)
+    (refused,) = [output for output in account.outputs() if isinstance(output, LoginRefused)]
+    assert (refused.status, refused.retry_after) == (500, expected)
+    (event,) = [event for event in events_of(account, refused) if isinstance(event, LoginFailed)]
+    assert event.retry_after == expected
