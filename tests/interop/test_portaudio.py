@@ -83,8 +83,8 @@ def test_what_the_loudspeaker_plays_comes_back(hardware: PortAudioDevices) -> No
     microphone.close()
     speaker.close()
     samples = np.concatenate(heard)
-    assert 1.5 < len(samples) / microphone.rate < 2.5
-    assert pitch(samples[-microphone.rate // 2 :], microphone.rate) == pytest.approx(440, abs=10)
+    assert 0.5 < len(samples) / microphone.rate < 2.5  # what a busy machine does not fetch in time is dropped
+    assert pitch(samples[-microphone.rate // 4 :], microphone.rate) == pytest.approx(440, abs=10)
 
 
 async def until(runtime: Any, condition: Callable[[], bool]) -> None:
