@@ -26,6 +26,7 @@ class Binding:
         expires_at: seconds, monotonic.
         device: instance and reg-id (RFC 5626): a new contact of the same two replaces the old one.
         path: proxies between us and the device, nearest to us first (RFC 3327); they become its Route.
+        takes_calls: whether INVITEs may lead to it; the access token of its user may say no.
     """
 
     user: str
@@ -37,6 +38,7 @@ class Binding:
     expires_at: float
     device: tuple[str, str] | None = None
     path: tuple[NameAddress, ...] = ()
+    takes_calls: bool = True
 
     @property
     def instance(self) -> str:

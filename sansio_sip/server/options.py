@@ -72,7 +72,7 @@ class ServerOptions:
         min_expires, default_expires, max_expires: seconds that a binding may last; less is refused (423), more cut.
         max_bindings_per_user: devices of one user, all of which ring.
         token_issuers: the key of each issuer of access tokens (`sansio_sip.auth`), at least 32 characters; their
-            holders need no password. Needs the extra `server`.
+            holders need no password, and make and get calls as the grants of the token say. Needs the extra `server`.
         max_token_life: seconds between `nbf` and `exp` of a token.
         max_logins: devices at one time that may have registered with tokens of one holder.
         feature_flags: told in `X-FeatureFlags` of calls.

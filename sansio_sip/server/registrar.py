@@ -57,11 +57,13 @@ class Registrar:
         self._outbox: Outbox[RegistrarOutput] = Outbox()
 
     def register(
-        self, request: Request, user: str, hop: Hop, *, now: float, limit: int | None = None
+        self, request: Request, user: str, hop: Hop, *, now: float, limit: int | None = None, takes_calls: bool = True
     ) -> Granted | Refusal:
         """Carries a REGISTER of `user` out, whole or not at all. Gives BindingAdded and BindingRemoved.
 
-        `limit`: devices that he may have, where it is not `ServerOptions.max_bindings_per_user`.
+        Args:
+            limit: devices that he may have, where it is not `ServerOptions.max_bindings_per_user`.
+            takes_calls: as in `Binding`.
         """
         number = request.cseq.number
         try:
@@ -84,7 +86,7 @@ class Registrar:
         if len(self._bindings.of(user)) + new - gone > (limit or self._options.max_bindings_per_user):
             return Refusal(503, TOO_MANY_BINDINGS)
         for old, wish in zip(found, wishes, strict=True):
-            self._fulfil(wish, old, user, request, hop, now)
+            self._fulfil(wish, old, user, request, hop, takes_calls, now)
         with_gruu = _supports(request, "gruu")
         touched = [wish.uri for wish in wishes]
         rows = [
@@ -149,7 +151,9 @@ class Registrar:
         except ParseError:
             return None
 
-    def _fulfil(self, wish: _Wish, old: Binding | None, user: str, request: Request, hop: Hop, now: float) -> None:
+    def _fulfil(
+        self, wish: _Wish, old: Binding | None, user: str, request: Request, hop: Hop, takes_calls: bool, now: float
+    ) -> None:
         if not wish.expires:
             if old is not None:
                 self._bindings.remove(old)
@@ -167,6 +171,7 @@ class Registrar:
                 now + wish.expires,
                 wish.device,
                 wish.path,
+                takes_calls,
             )
         )
         if old is None or not old.uri.equivalent(wish.uri):

@@ -108,23 +108,24 @@ class Router:
         uri = routed.request.uri
         if routed.hop is not None:
             return self._along_dialog(routed.hop, uri, now)
+        is_call = routed.request.method == "INVITE"
         if not isinstance(uri, SipUri):
             return Refusal(416)
         if self._names.is_ours(uri):
             if uri.has_parameter("gr"):
-                return self._of_gruu(uri, now)
+                return self._of_gruu(uri, now, is_call=is_call)
             bindings = self._bindings.of(uri.user or "")
             # Whoever holds an access token is known as long as he is here.
             if uri.user not in self._options.users and not bindings:
                 return Refusal(404)
             # RFC 3261 section 16.5: "If the target set remains empty [...], the proxy MUST return an error response,
             # which SHOULD be the 480 (Temporarily Unavailable) response."
-            targets = [self._target(binding, now) for binding in bindings]
+            targets = [self._target(binding, now) for binding in bindings if binding.takes_calls or not is_call]
             return tuple(sorted(targets, key=lambda target: -target.preference)) or Refusal(480)
         # A contact that a device has told a peer of, used without our Record-Route.
         binding = self._bindings.by_uri(uri)
         if binding is not None:
-            return (self._target(binding, now),)
+            return (self._target(binding, now),) if binding.takes_calls or not is_call else Refusal(480)
         return Refusal(403, "Relaying Forbidden")
 
     def redirected(self, uris: tuple[SipUri, ...], *, now: float) -> tuple[Target, ...]:
@@ -132,19 +133,21 @@ class Router:
         targets: list[Target] = []
         for uri in uris:
             # What is followed is what anybody might have called; never another domain on a callee's word.
-            found = self.targets(Routed(Request("OPTIONS", uri), None), now=now) if uri.user is not None else ()
+            found = self.targets(Routed(Request("INVITE", uri), None), now=now) if uri.user is not None else ()
             if not isinstance(found, Refusal):
                 targets += [each for each in found if each not in targets]
         return tuple(targets)
 
-    def _of_gruu(self, uri: SipUri, now: float) -> tuple[Target, ...] | Refusal:
+    def _of_gruu(self, uri: SipUri, now: float, *, is_call: bool = False) -> tuple[Target, ...] | Refusal:
         device = self._gruus.device(uri)
         # RFC 5627 section 5.4: "If the URI does not exist [...], a 404 (Not Found)"; "if [...] the instance [is] not
         # registered, [...] a 480 (Temporarily Unavailable)".
         if device is None:
             return Refusal(404)
         binding = self._bindings.of_instance(*device)
-        return (self._target(binding, now),) if binding is not None else Refusal(480)
+        if binding is None or (is_call and not binding.takes_calls):
+            return Refusal(480)
+        return (self._target(binding, now),)
 
     def _along_dialog(self, hop: Hop, uri: Uri, now: float) -> tuple[Target, ...] | Refusal:
         if isinstance(uri, SipUri) and uri.has_parameter("gr") and self._names.is_ours(uri):

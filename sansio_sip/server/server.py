@@ -370,7 +370,8 @@ class Server:
         if user is None or not token.is_for(user):
             self._refuse(transaction, request, token_refusal(BAD_SUBJECT), now)
             return
-        outcome = self._registrar.register(request, user, hop, now=now, limit=self._options.max_logins)
+        limit, takes_calls = self._options.max_logins, token.incoming_allow is not False
+        outcome = self._registrar.register(request, user, hop, now=now, limit=limit, takes_calls=takes_calls)
         if isinstance(outcome, Refusal):
             full = outcome.reason == TOO_MANY_BINDINGS
             self._refuse(transaction, request, token_refusal(TOO_MANY) if full else outcome, now)
