@@ -12,6 +12,7 @@ from sansio_sip.softphone.softphone import Softphone
 from .account_plan import AccountPlan
 from .audio import Clip, Recorder
 from .exit_status import DONE, FAILED
+from .later_steps import LaterSteps
 from .talk import TOP_UP_EVERY, Talk
 
 __all__ = ["CallPlan"]
@@ -36,6 +37,7 @@ class CallPlan(AccountPlan):
         extra_headers: Mapping[str, str] | None = None,
         ring_timeout: float = 60.0,
         mute: bool = False,
+        steps: LaterSteps | None = None,
     ) -> None:
         super().__init__(options, register=register)
         self._target = target
@@ -44,6 +46,7 @@ class CallPlan(AccountPlan):
         self._extra_headers = dict(extra_headers or {})
         self._ring_timeout = ring_timeout
         self._mute = mute
+        self._steps = steps or LaterSteps()
         self._talk = Talk(clip, recorder)
         self._call: CallUuid | None = None
         self._digits_pending = bool(digits)
@@ -51,12 +54,16 @@ class CallPlan(AccountPlan):
     def on_event(self, phone: Softphone, event: Any, *, now: float) -> None:
         if self.became_ready(phone, event, now=now):
             self._place(phone, now)
+        if (failure := self._steps.heard(event, self._alarms, now=now)) and self._live(phone):
+            self._fail(phone, failure, now)
+            return
         match event:
             case events.CallAnswered():
                 self._talk.answered = True
                 self._alarms.drop("ring")
                 if self._duration is not None:
                     self._alarms.set("hang up", now + self._duration)
+                self._steps.answered(self._alarms, now=now)
                 self._begin_to_talk(phone, now)
             case events.MediaConnected():
                 self._talk.media = True
@@ -82,6 +89,9 @@ class CallPlan(AccountPlan):
                     self.finish(phone, DONE, "", now)
                 case "talk":
                     self._keep_talking(phone, now)
+                case "hold" | "resume" | "transfer" if (call := self._live(phone)) is not None:
+                    if failure := self._steps.due(name, phone, call, now=now):
+                        self._fail(phone, failure, now)
                 case _:
                     self.account_alarm(phone, name, now=now)
 
@@ -122,7 +132,8 @@ class CallPlan(AccountPlan):
             return
         self._talk.top_up(phone, call, now=now)
         left = self._talk.seconds_left(phone, call)
-        if self._duration is None and not self._digits_pending and left <= 0:
+        busy = self._digits_pending or self._steps.are_under_way
+        if self._duration is None and not busy and left <= 0:
             # Without a duration the call lasts as long as we have something to say.
             self._alarms.set("hang up", now + LAST_WORDS)
         else:

@@ -17,6 +17,7 @@ from .answer_plan import AnswerPlan
 from .audio import Recorder, load
 from .build import Recording, build_phone
 from .call_plan import CallPlan
+from .later_steps import LaterSteps
 from .output import Reporter
 from .register_plan import RegisterPlan
 from .runner import run_phone
@@ -56,6 +57,17 @@ def register(stay: float, **options: Any) -> int:
     metavar="SECONDS",
     help="Give up when nobody has answered by then.",
 )
+@click.option("--hold-after", type=SECONDS, metavar="SECONDS", help="Put the call on hold this long after the answer.")
+@click.option("--hold-for", type=SECONDS, metavar="SECONDS", help="Take it back from hold after so long.")
+@click.option("--transfer-to", metavar="TARGET", help="Have the far end call TARGET instead (REFER); this call ends.")
+@click.option(
+    "--transfer-after",
+    type=SECONDS,
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Do so this long after the answer.",
+)
 def call(
     target: str,
     play: Path | None,
@@ -64,6 +76,10 @@ def call(
     duration: float | None,
     headers: tuple[str, ...],
     ring_timeout: float,
+    hold_after: float | None,
+    hold_for: float | None,
+    transfer_to: str | None,
+    transfer_after: float,
     **options: Any,
 ) -> int:
     """Have ACCOUNT call TARGET: a SIP URI, a number, or a name at the account's domain.
@@ -87,6 +103,13 @@ def call(
         target_uri(target, run.account.uri().host, by_address=not run.account.servers)
     except LocalProtocolError as error:
         raise click.UsageError(f"TARGET: {error}") from None
+    if hold_for is not None and hold_after is None:
+        raise click.UsageError("--hold-for needs a hold: give --hold-after as well")
+    try:
+        if transfer_to is not None:
+            target_uri(transfer_to, run.account.uri().host, by_address=False)
+    except LocalProtocolError as error:
+        raise click.UsageError(f"--transfer-to: {error}") from None
     plan = CallPlan(
         run.account,
         target,
@@ -97,6 +120,9 @@ def call(
         duration=duration,
         extra_headers=extra,
         ring_timeout=ring_timeout,
+        steps=LaterSteps(
+            hold_after=hold_after, hold_for=hold_for, transfer_to=transfer_to, transfer_after=transfer_after
+        ),
     )
     return run.perform(plan)
 
