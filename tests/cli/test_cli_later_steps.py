@@ -68,7 +68,7 @@ def test_hold_and_resume_then_the_call_ends_as_told() -> None:
     )
     assert 1.0 <= held - answered < 1.5
     assert 2.0 <= resumed - held < 2.5
-    assert len(scene.bob.said(events.RemoteHold)) == len(scene.bob.said(events.RemoteResume)) == 1
+    assert len(scene.bob.said(events.RemoteHold)) == len(scene.bob.said(events.RemoteResumed)) == 1
 
 
 def test_without_a_duration_the_call_lasts_until_it_was_taken_back() -> None:
