@@ -2,7 +2,8 @@
 
 Packets go to the address in the peer's SDP. They are taken from there, or, once, from the first source that sends a
 payload type that was negotiated: behind a NAT the address in the SDP is not the one that packets come from (symmetric
-RTP, RFC 4961). Whoever comes later is refused.
+RTP, RFC 4961). Whoever comes later is refused. Where a later description names another address, the same goes for the
+new one; packets of whoever was there before are still on their way then, and are not taken for the newcomer's.
 
 RTCP shares the socket where the peer agrees (RFC 5761). Where it does not, RTCP has a socket of its own, and the same
 is true of it: the peer's address is the one of its description (RFC 3605), or once that of the first packet.
@@ -26,6 +27,10 @@ from .transport import Arrived, Connected, Interrupted, Path, TransportOutput
 __all__ = ["PlainTransport"]
 
 
+FAREWELL = 1.0
+"""Seconds for which the source before a change of address is refused: longer than a packet is on its way."""
+
+
 class Timer(Enum):
     SILENCE = "silence"  # nothing has arrived for a while
 
@@ -42,6 +47,7 @@ class PlainTransport:
         self._announced: Address | None = None
         self._announced_rtcp: Address | None = None
         self._latched = False
+        self._former: tuple[Address, float] | None = None  # and until when it is refused
         self._rtcp_flow: FlowId | None = None
         self._rtcp_remote: Address | None = None
         self._rtcp_latched = False
@@ -91,6 +97,7 @@ class PlainTransport:
         self._negotiated = negotiated
         if negotiated.remote_address != self._announced:
             self._announced = negotiated.remote_address
+            self._former = (self._remote, now + FAREWELL) if self._remote is not None else None
             self._latched = False
             if negotiated.remote_address is not None:
                 self._remote = negotiated.remote_address
@@ -119,7 +126,7 @@ class PlainTransport:
             self._rejected[f"unexpected {kind.value}"] += 1
         elif flow == self._rtcp_flow:
             self._receive_rtcp(data, source, kind)
-        elif source != self._remote and not self._latch(source, data, kind):
+        elif source != self._remote and not self._latch(source, data, kind, now):
             self._rejected["from elsewhere"] += 1
         else:
             self._latched = self._latched or kind is Kind.RTP
@@ -140,10 +147,12 @@ class PlainTransport:
             self._rtcp_remote = source
             self._outbox.put(Arrived(kind, Private(data), len(data)))
 
-    def _latch(self, source: Address, data: bytes, kind: Kind) -> bool:
+    def _latch(self, source: Address, data: bytes, kind: Kind, now: float) -> bool:
         """Whether an unknown source may be the peer behind a NAT."""
         assert self._negotiated is not None
         if self._latched or kind is not Kind.RTP or data[1] & 0x7F not in self._negotiated.receive_payload_types:
+            return False
+        if self._former is not None and source == self._former[0] and now < self._former[1]:
             return False
         self._remote = source
         return True
