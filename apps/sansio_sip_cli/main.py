@@ -23,6 +23,7 @@ COMMANDS = {
     "parse": ("parse", "Judge SIP messages and SDP."),
     "conform": ("conform", "Try a user agent or registrar by the RFCs."),
     "replay": ("replay", "Run a recorded trace again, and compare."),
+    "phone": ("terminal.command", "A telephone in the terminal."),
     "load": ("load.command", "Place many calls at a rate, and measure."),
     "preflight": ("preflight.command", "Say whether an account works from here."),
     "ladder": ("ladder", "Draw the SIP messages of a trace."),
