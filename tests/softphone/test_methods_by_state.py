@@ -95,6 +95,7 @@ SOFTPHONE: Tries = {
     "read_audio": of_call(8_000),
     "set_noise_reduction": of_call(True),
     "set_automatic_gain": of_call(True),
+    "join": lambda at: [((at.uuid,),), ((at.uuid, CALL),), ((CALL,),), ((),)],
     "watch_levels": of_call(True),
     "audio_levels": of_call(),
     "audio_queued": of_call(),
@@ -110,6 +111,7 @@ PHONE: Tries = {
     "events": nothing,
     "incoming": lambda at: [(), (at.account,)],
     "command": lambda at: [("hangup", CALL)],
+    "join": lambda at: [(), *([(at.call,)] if at.call is not None else [])],
     "aclose": lambda at: [(1.0,)],
 }
 
