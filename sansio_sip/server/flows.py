@@ -342,7 +342,7 @@ class FlowTable:
         except ParseError as error:
             self.counters.malformed += 1
             answer = refusal(data, error)
-            if answer is not None:
+            if answer is not None and (hop.reliable or self.gate.limits.answer_malformed):
                 self.send(answer, hop, now=now)
             return
         self._outbox.put(MessageArrived(message, hop))

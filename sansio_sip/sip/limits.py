@@ -32,6 +32,8 @@ class Limits:
         header_value: characters of one.
         vias: hops that a message has passed; 70 is where Max-Forwards begins (RFC 3261 section 8.1.1.6).
         body: octets.
+        answer_malformed: whether a malformed request from such a stranger on UDP gets the 400 that RFC 3261 asks for;
+            False: nothing, for who sends it may have forged the address that the answer would go to.
         rate, burst: messages a second, and at once, from one address that is not our own server's; 0: any number.
         transactions: alive at one time; more requests are answered 503, and none of ours begins.
         dialogs: calls at one time, those that are coming to their end included; more are answered 486.
@@ -46,13 +48,14 @@ class Limits:
     body: int = 65_535
     rate: float = 100.0
     burst: int = 200
+    answer_malformed: bool = True
     transactions: int = MAX_TRANSACTIONS
     dialogs: int = 1000
     requests: int = 1000
     subscriptions: int = 1000
 
     def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self) if field.name != "rate"):
+        for name in (field.name for field in fields(self) if field.name not in ("rate", "answer_malformed")):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: allowed is 1 or more")
         if not self.rate >= 0:

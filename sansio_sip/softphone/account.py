@@ -376,7 +376,8 @@ class Account:
                 try:
                     message = self.gate.read(output.data)
                 except ParseError as error:
-                    self.user_agent.receive_malformed(output.data, error, output.hop, now=now)
+                    if source is None or self.gate.limits.answer_malformed:
+                        self.user_agent.receive_malformed(output.data, error, output.hop, now=now)
                 else:
                     self.user_agent.receive_message(message, output.hop, now=now)
             case ConnectionLost():

@@ -158,6 +158,15 @@ def test_what_is_for_the_server_itself_may_require_only_what_it_has() -> None:
     assert (refused.unsupported, "Unsupported" in answered.headers) == (("nobody-a",), False)
 
 
+def test_what_is_malformed_is_answered_by_udp_only_where_wanted() -> None:
+    bench = Bench(make_options(limits=Limits(answer_malformed=False)))
+    for device in (bench.udp("alice", "192.0.2.101"), bench.tcp("bob", "192.0.2.102")):
+        request = bytes(device.request("OPTIONS", f"sip:{DOMAIN}"))
+        device.send(request.replace(b"Max-Forwards", b"no header\r\nMax-Forwards"))
+        assert device.statuses() == ([] if device.user == "alice" else [400])
+    assert bench.server.counters["malformed"] == 2
+
+
 def test_a_stream_is_cut_into_messages_wherever_it_was_split() -> None:
     bench = Bench()
     alice = bench.tcp("alice", "192.0.2.101")

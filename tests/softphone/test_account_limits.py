@@ -81,6 +81,17 @@ def test_what_is_over_a_limit_is_refused_and_counted() -> None:
     assert (account.gate.counters.too_many_headers, account.gate.counters.too_many_vias) == (1, 1)
 
 
+@pytest.mark.parametrize("answer", [True, False])
+def test_what_is_malformed_is_answered_to_strangers_only_where_wanted(answer: bool) -> None:
+    account, flow = up(servers=("udp://192.0.2.9",), limits=Limits(answer_malformed=answer))
+    broken = options_request().replace(b"Content-Length", b"no header\r\nContent-Length")
+    account.receive_datagram(flow, broken, STRANGER, now=0.0)
+    assert answers(account) == ([400] if answer else [])
+    account.receive_datagram(flow, broken, SERVER, now=0.0)
+    assert answers(account) == [400]
+    assert account.gate.counters.malformed == 2
+
+
 @pytest.mark.parametrize("bad", ["\r", "\n", "\0", "a\r\nX: y"])
 @pytest.mark.parametrize("name", ["address", "username", "display_name", "servers", "realms", "ca_file"])
 def test_no_option_holds_a_line_break_or_nul(name: str, bad: str) -> None:
