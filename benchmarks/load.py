@@ -30,6 +30,9 @@ __all__ = ["run"]
 # Of set-up times: runs of each generator in turns, so that whatever else the machine does falls on both.
 ROUNDS = 5
 
+# Seconds of ringing: none, where much of what is measured is the generator; and as little as a telephone rings.
+RINGS = (0.0, 0.2)
+
 # Seconds that a call lasts: long enough for ACK and BYE to have their own time.
 HOLD = 0.3
 
@@ -54,12 +57,14 @@ def run(calls: int = 1000, rate: float = 10.0, cost_rate: float = 100.0) -> str:
     lines = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with target(folder) as peer:
-            theirs, ours = [], []
-            for _ in range(ROUNDS):
-                theirs.append(by_sipp(folder, f"127.0.0.1:{peer.port}", calls, rate, domain=peer.domain))
-                ours.append(by_us(["--server", peer.server("udp")], f"sip:bob@{peer.domain}", calls, rate, peer.domain))
-        lines.append(_set_up(theirs, ours, rate))
+        for ring in RINGS:
+            with target(folder, ring) as peer:
+                theirs, ours = [], []
+                for _ in range(ROUNDS):
+                    theirs.append(by_sipp(folder, f"127.0.0.1:{peer.port}", calls, rate, domain=peer.domain))
+                    server = ["--server", peer.server("udp")]
+                    ours.append(by_us(server, f"sip:bob@{peer.domain}", calls, rate, peer.domain))
+            lines.append(_set_up(theirs, ours, rate, ring))
         port = free_port(socket.SOCK_DGRAM)
         with command(["sipp", "-sn", "uas", "-i", "127.0.0.1", "-p", str(port), "-nostdin"], cwd=folder):
             there = f"127.0.0.1:{port}"
@@ -70,11 +75,12 @@ def run(calls: int = 1000, rate: float = 10.0, cost_rate: float = 100.0) -> str:
 
 
 @contextmanager
-def target(folder: Path) -> Iterator[Kamailio]:
-    """Kamailio, and Bob behind it who answers all."""
-    (folder / "kamailio").mkdir()
-    with kamailio(folder / "kamailio") as peer:
+def target(folder: Path, ring: float) -> Iterator[Kamailio]:
+    """Kamailio, and Bob behind it who answers all after so many seconds of ringing."""
+    place = Path(tempfile.mkdtemp(dir=folder))
+    with kamailio(place) as peer:
         words = ["--server", peer.server("udp"), "--password", "pw-bob", "--media", "rtp", "--calls", "1000000"]
+        words += ["--ring", f"{ring:g}"]
         with sansio_sip("answer", f"sip:bob@{peer.domain}", *words) as bob:
             bob.event("onLogin")
             yield peer
@@ -121,11 +127,11 @@ def by_us(server: list[str], target: str, calls: int, rate: float, domain: str =
     return Measured(answered, figures["setup_mean"], figures["setup_p50"], (spent - start) / max(1, calls - 1))
 
 
-def _set_up(theirs: list[Measured], ours: list[Measured], rate: float) -> str:
+def _set_up(theirs: list[Measured], ours: list[Measured], rate: float, ring: float) -> str:
     count = sum(each.calls for each in ours)
     title = f"{rate:g} calls a second, {len(ours)} runs of each in turns, {count} calls of ours"
     rows = [
-        f"Set-up at Kamailio with `sansio-sip answer`: {title}.",
+        f"Set-up at Kamailio with `sansio-sip answer --ring {ring:g}`: {title}.",
         "",
         "| generator | median ms | from run to run | mean ms | from run to run |",
         "|---|---|---|---|---|",

@@ -112,6 +112,10 @@ class Call:
                 return  # it ended in the same breath
             await self._until(lambda: self._ended, PARTING)
 
+    def sent(self, now: float) -> None:
+        """Its INVITE has left: times of the far end begin."""
+        self._began = now
+
     async def answered(self, timeout: float) -> None:
         """Waits for the answer. Raises CallRefused."""
         if not await self._until(lambda: self._answered_at is not None or bool(self._refused), timeout):

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from sansio_sip.context import Context
+from sansio_sip.effects import Address, FlowId
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.softphone import events
 from sansio_sip.softphone.call_info import AccountId, CallUuid
 from sansio_sip.softphone.options import SoftphoneOptions
+from sansio_sip.softphone.softphone import Softphone
 from sansio_sip_asyncio.driver import Driver, open_driver
 from sansio_sip_cli.account import build_account
 from sansio_sip_cli.account_plan import advice
@@ -65,6 +67,34 @@ class Plan:
         return cls(**{**row, "arrivals": Arrivals(**row["arrivals"]), "scenarios": tuple(row["scenarios"])})
 
 
+class _Clocked:
+    """A phone on its way to the driver, which remembers when the input came that it is working on.
+
+    So times are those of the wire: what it takes us to read a message and to write the next is not the far end's.
+    """
+
+    def __init__(self, phone: Softphone) -> None:
+        self.input_at = 0.0
+        self._phone = phone
+        self.poll_output = phone.poll_output
+        self.next_timeout = phone.next_timeout
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._phone, name)
+
+    def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
+        self.input_at = now
+        self._phone.receive_datagram(flow, data, source, now=now)
+
+    def receive_stream(self, flow: FlowId, data: bytes, *, now: float) -> None:
+        self.input_at = now
+        self._phone.receive_stream(flow, data, now=now)
+
+    def handle_timeout(self, *, now: float) -> None:
+        self.input_at = now
+        self._phone.handle_timeout(now=now)
+
+
 class Worker:
     """Runs its share of a plan."""
 
@@ -79,6 +109,7 @@ class Worker:
             options=SoftphoneOptions(max_calls=plan.limit + 1),
             media=self._media,
         )
+        self.clocked = _Clocked(self.phone)
         self.clip = _clip()
         self.driver: Driver[Any] | None = None
         self.account: AccountId | None = None
@@ -119,6 +150,7 @@ class Worker:
         self.tally.count("placed", self.second(now))
         try:
             call.uuid = self.command("call", self.account, target, extra_headers=headers)
+            call.sent(self.now())
         except LocalProtocolError as error:
             self.tally.fail(f"not placed: {error}", self.second(now))
             raise CallRefused(str(error)) from None
@@ -204,7 +236,7 @@ class Worker:
 
     def deliver(self, event: Any) -> None:
         """An event of the phone."""
-        now = self.now()
+        now = self.clocked.input_at or self.now()
         match event:
             case events.Login():
                 self._is_ready()
@@ -263,7 +295,7 @@ async def _serve() -> int:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     plan = Plan.of(json.loads(await reader.readline()))
     worker = Worker(plan, [load_scenario(text) for text in plan.scenarios])
-    async with open_driver(worker.phone, worker.deliver) as driver:
+    async with open_driver(worker.clocked, worker.deliver) as driver:
         worker.driver = driver
         try:
             await worker.log_in()
