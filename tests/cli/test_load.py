@@ -1,6 +1,8 @@
 """`sansio-sip load`: what it counts and measures, and whether that is true."""
 
+import asyncio
 import json
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -17,7 +19,9 @@ from interop.sipp import answers, sipp
 from sansio_sip_cli.load.arrivals import Arrivals
 from sansio_sip_cli.load.figures import Figures, Goal
 from sansio_sip_cli.load.scenarios import choose, load_scenario
+from sansio_sip_cli.load.supervisor import Supervisor
 from sansio_sip_cli.load.tally import HISTOGRAMS, Tally
+from sansio_sip_cli.load.worker import Plan
 
 # The tests' machine may be busy: whether the generator was late is a test of its own.
 PATIENT = ("--max-late", "5000")
@@ -275,6 +279,46 @@ def test_interrupted_it_tells_what_ran(served: Served, echo: Lines) -> None:
     assert report["counts"]["answered"] >= 3
     assert report["counts"]["completed"] == report["counts"]["answered"]
     assert report["seconds"]["placed"]
+
+
+@pytest.mark.realtime
+def test_calls_of_a_worker_that_is_lost_are_written_off(served: Served, echo: Lines) -> None:
+    options = {
+        "account": f"sip:alice@{DOMAIN}",
+        "server": served.urls["udp"],
+        "password": "pw-alice",
+        "username": None,
+        "no_register": False,
+        "listen": None,
+        "codec": "pcmu",
+        "media": "rtp",
+        "bind": None,
+        "expires": 120,
+        "ca": None,
+        "insecure": False,
+    }
+    plan = Plan(options, "bob", Arrivals("constant", 4.0, 6.0), hold=1.0, signalling=True)
+
+    async def main() -> Supervisor:
+        killed: list[int] = []
+
+        def on_progress(counts: dict[str, int], seconds: float) -> None:
+            if counts["answered"] >= 6 and not killed:
+                killed.append(supervisor.pids[0])
+                os.kill(killed[0], signal.SIGKILL)
+
+        supervisor = Supervisor(plan, 2, on_progress)
+        await supervisor.run()
+        assert killed
+        return supervisor
+
+    supervisor = asyncio.run(main())
+    counts, failures = supervisor.tally.counts, supervisor.tally.failures
+    assert supervisor.lost == 1
+    assert 12 < counts["placed"] < 24  # the other worker's share, and what the lost one had told of
+    assert counts["failed"] == sum(failures.values())
+    assert counts["answered"] >= 12
+    assert set(failures) <= {"the worker was lost during the call", "unknown: the worker was lost"}
 
 
 @pytest.mark.realtime

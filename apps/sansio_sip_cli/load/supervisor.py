@@ -35,7 +35,7 @@ class Supervisor:
     def __init__(self, plan: Plan, workers: int, on_progress: Callable[[dict[str, int], float], object]) -> None:
         self.tally = Tally()
         self.lost = 0
-        """Workers that ended without their tally: their calls are unknown."""
+        """Workers that ended without their tally."""
         self.seconds = 0.0
         self.interrupted = False
         self._plan = plan
@@ -110,6 +110,23 @@ class Supervisor:
             counts = {name: sum(each[name] for each in self._progress.values()) for name in names}
             self._on_progress(counts, asyncio.get_running_loop().time() - self._start)
         self.lost += 1
+        self._write_off(self._progress.get(number, {}))
+
+    def _write_off(self, last: dict[str, int]) -> None:
+        """Calls of a lost worker, as it last told of them: those that were up have failed."""
+        counts = self.tally.counts
+        for name in ("placed", "answered", "failed"):
+            counts[name] += last.get(name, 0)
+        if last.get("failed"):
+            self.tally.failures["unknown: the worker was lost"] += last["failed"]
+        if last.get("now"):
+            counts["failed"] += last["now"]
+            self.tally.failures["the worker was lost during the call"] += last["now"]
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the workers that run."""
+        return [process.pid for process in self._processes if process.returncode is None]
 
     def _say(self, process: asyncio.subprocess.Process, row: dict[str, Any]) -> None:
         assert process.stdin is not None
