@@ -1,4 +1,4 @@
-"""N calls between two of our phones in one process. Prints one row of JSON."""
+"""N calls between two of our phones in one process, with Opus or the codec named. Prints one row of JSON."""
 
 import asyncio
 import json
@@ -18,10 +18,10 @@ from sansio_sip_devices.wav_file import read_wav_file
 SPEECH = Path(__file__).resolve().parents[1] / "apps" / "sansio_sip_cli" / "speech"
 
 
-async def main(calls: int, seconds: float) -> dict[str, float]:
+async def main(calls: int, seconds: float, codec: str = "opus") -> dict[str, float]:
     samples, rate = read_wav_file(SPEECH / "alice.wav")
     speech = np.tile(samples, int(seconds * rate / len(samples)) + 2)[: int((seconds + 1) * rate)]
-    options: dict[str, Any] = {"profiles": (MediaProfile.WEBRTC,), "codecs": ("opus",)}
+    options: dict[str, Any] = {"profiles": (MediaProfile.WEBRTC,), "codecs": (codec,)}
     async with AsyncExitStack() as stack:
         one, other = [await stack.enter_async_context(open_softphone()) for _ in range(2)]
         alice = one.add_account(AccountOptions("alice@127.0.0.1", bind=Address("127.0.0.1", 0), **options))
@@ -73,4 +73,4 @@ def _played(call: Any) -> int:
     return int(statistics.packets_received - statistics.discarded)
 
 
-print(json.dumps(asyncio.run(main(int(sys.argv[1]), float(sys.argv[2])))))
+print(json.dumps(asyncio.run(main(int(sys.argv[1]), float(sys.argv[2]), *sys.argv[3:]))))
