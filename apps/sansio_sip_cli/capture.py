@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import click
 
+from sansio_sip.effects import Address
 from sansio_sip.errors import ParseError
 from sansio_sip.sip.message import Message
 from sansio_sip.sip.parser import StreamParser
 
-__all__ = ["SUFFIXES", "sip_in"]
+__all__ = ["SUFFIXES", "Captured", "sip_in"]
 
 SUFFIXES = (".pcap", ".pcapng", ".cap")
 
@@ -42,8 +45,21 @@ class _Stream:
                 yield item
 
 
-def sip_in(path: Path) -> Iterator[tuple[int, bytes | ParseError]]:
-    """The number of a frame, from 1, and a message that it holds or completes; of a stream the error of its framing."""
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What a frame holds or completes. `number` counts frames from 1, `time` is Unix time; `data` is a message, or of a
+    stream the error of its framing."""
+
+    number: int
+    time: float
+    stream: bool
+    source: Address
+    destination: Address
+    data: bytes | ParseError
+
+
+def sip_in(path: Path) -> Iterator[Captured]:
+    """All SIP in a capture, in its order. Raises click.UsageError where it cannot be read."""
     try:
         import dpkt
     except ImportError:
@@ -52,20 +68,29 @@ def sip_in(path: Path) -> Iterator[tuple[int, bytes | ParseError]]:
     try:
         with path.open("rb") as file:
             reader: Any = dpkt.pcap.UniversalReader(file)
-            for number, (_, frame) in enumerate(reader, 1):
+            for number, (stamp, frame) in enumerate(reader, 1):
                 packet = _ip(dpkt, reader.datalink(), frame)
                 segment = packet.data if packet is not None else None
                 data = bytes(getattr(segment, "data", b""))
-                if isinstance(segment, dpkt.udp.UDP) and _is_sip(data):
-                    yield number, data
-                elif isinstance(segment, dpkt.tcp.TCP) and data:
+                if not isinstance(segment, dpkt.udp.UDP | dpkt.tcp.TCP):
+                    continue
+                ends = _address(packet.src, segment.sport), _address(packet.dst, segment.dport)
+                if isinstance(segment, dpkt.udp.UDP):
+                    if _is_sip(data):
+                        yield Captured(number, float(stamp), False, *ends, data)
+                elif data:
                     key = (packet.src, segment.sport, packet.dst, segment.dport)
                     if key not in streams and not _is_sip(data):
                         continue
                     for item in streams.setdefault(key, _Stream()).receive(segment.seq, data):
-                        yield number, item if isinstance(item, ParseError) else bytes(item)
+                        found = item if isinstance(item, ParseError) else bytes(item)
+                        yield Captured(number, float(stamp), True, *ends, found)
     except (ValueError, dpkt.Error) as error:
         raise click.UsageError(f"{path} is no capture that can be read ({error}); give a pcap or pcapng file") from None
+
+
+def _address(host: bytes, port: int) -> Address:
+    return Address(str(ip_address(host)), port)
 
 
 def _ip(dpkt: Any, link: int, frame: bytes) -> Any:

@@ -43,9 +43,10 @@ def _rows(names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     for name in names:
         try:
             if name.endswith(SUFFIXES):
-                for number, found in sip_in(Path(name)):
-                    verdict = _invalid("", found, 400) if isinstance(found, ParseError) else _judge_sip(found)
-                    yield {"file": f"{name}#{number}", **verdict}
+                for found in sip_in(Path(name)):
+                    data = found.data
+                    verdict = _invalid("", data, 400) if isinstance(data, ParseError) else _judge_sip(data)
+                    yield {"file": f"{name}#{found.number}", **verdict}
                 continue
             data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         except OSError as error:
