@@ -1,7 +1,8 @@
 """Two phones and a server under any commands, any weather and any packets, in any order.
 
 Nothing raises but `LocalProtocolError` from a command; no input makes more than a bounded number of outputs; each call
-that begins at an end has exactly one end there; and when all is closed, no timer and no socket is left.
+that begins at an end has exactly one end there; when all is closed, no timer and no socket is left; and what was
+recorded of it runs again without a difference.
 """
 
 from typing import Any
@@ -11,12 +12,14 @@ from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from simulation.phones import ENDS as ENDS_OF_CALLS
-from simulation.phones import SIP_UDP, SIP_WS, Network, Phone, tone
+from simulation.phones import SIP_UDP, SIP_WS, Network, Phone, build, tone
 
 from sansio_sip.effects import Address, SendDatagram, SendStream
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.simulation import Host, Link, World
 from sansio_sip.softphone.media_plane import MediaProfile
+from sansio_sip.trace import TraceWriter, replay
+from sansio_sip_media.arrays import rebuild_array
 
 # Outputs of one input. The longest answer to one is `close` with several calls: for each a BYE, an event, RTCP and DTLS
 # farewells and its sockets.
@@ -63,7 +66,9 @@ class PhonePair(RuleBasedStateMachine):
         logged_in=st.sampled_from([True, True, True, False]),
     )
     def begin(self, seed: int, link: Link, sip: str, profile: MediaProfile, logged_in: bool) -> None:
-        self.network = Network(seed, link=link, sip=sip, world=WatchedWorld)
+        self.lines: list[str] = []
+        trace = TraceWriter(self.lines.append, full=True)
+        self.network = Network(seed, link=link, sip=sip, world=WatchedWorld, trace=trace)
         self.world = self.network.world
         self.phones = {name: self.network.phone(name, profile) for name in ("alice", "bob")}
         self.known: list[Any] = []
@@ -180,9 +185,16 @@ class PhonePair(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "network"):
             self.network.close()
+            self.run_again()
             for kind in ENDS_OF_CALLS:
                 if any(phone.said(kind) for phone in self.phones.values()):
                     event(f"a call ended by {kind.__name__}")
+
+    def run_again(self) -> None:
+        """The trace of whatever it was runs again, and says the same."""
+        report = replay(self.lines, build, array=rebuild_array)
+        assert not report.different, report.differences[:3]
+        assert report.inputs > 3
 
 
 TestPhonePair = PhonePair.TestCase
