@@ -5,8 +5,7 @@ Theory of operation
     place():   open session -> create offer -> INVITE -> 18x / 200 with the answer -> apply answer
     incoming:  INVITE with the offer -> IncomingCall -> answer(): open session -> apply offer -> 200 with the answer
 
-Each call ends in exactly one of CallTerminated (it was answered), IncomingCallCanceled (the caller gave up) or
-CallFailed (anything else); after that its session is closed and its row is gone.
+How a call ends is the affair of `call_ends`.
 
 The machine owns the media engine, and gives commands to the user agents of accounts that it does not own. It says so
 in its outputs: at `AccountTouched` whoever owns the accounts drains that one, and hands what concerns a call to
@@ -17,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from typing import assert_never
 
 from sansio_sip.context import Context
-from sansio_sip.dtmf.info import parse_info
 from sansio_sip.effects import (
     Address,
     CloseFlow,
@@ -30,17 +28,15 @@ from sansio_sip.effects import (
     SendStream,
     TlsPeer,
 )
-from sansio_sip.errors import LocalProtocolError, ParseError
+from sansio_sip.errors import LocalProtocolError
 from sansio_sip.sip.call_events import (
     CallAccepted,
     CallConfirmed,
-    CallEnd,
     CallEnded,
     CallEvent,
     CallProgress,
     CallRedirected,
     DescriptionChanged,
-    EndKind,
     IncomingCall,
     InfoReceived,
     MessageReceived,
@@ -56,19 +52,19 @@ from sansio_sip.sip.uri import SipUri, parse_uri
 from . import events, media_plane
 from .account import Account
 from .call import Call, Referral, checked_headers, identity, target_uri, visible_headers
-from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid, HangupInfo
+from .call_ends import CallEnds
+from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid
 from .call_keys import KeyWay, send_keys_by_info
 from .call_media import CallMedia
 from .call_table import AccountTouched, CallControlOutput, CallTable, unless_over
 from .call_transfer import Transfers
-from .media_plane import MediaPlane, Samples
+from .log_book import WARNING
+from .media_plane import MediaPlane, Samples, SessionNews
+from .messages_in_calls import said_by_info, said_by_message
 from .relocation import Relocation
 from .renegotiation import Renegotiation
 
 __all__ = ["AccountTouched", "CallControl", "CallControlOutput"]
-
-# A level of `logging`, which the core does not import.
-WARNING = 30
 
 CLIENT_REGION = "X-ClientRegion"
 
@@ -93,6 +89,7 @@ class CallControl:
         self._relocation = Relocation(self._calls, media, self._renegotiation, self._calls.account)
         self._transfers = Transfers(self._calls)
         self.media = CallMedia(self._calls, media, self._relocation)
+        self._ends = CallEnds(self._calls, media, self.media, self._transfers)
         self.closing = False
         """Once true, calls that come in are refused."""
 
@@ -289,10 +286,7 @@ class CallControl:
             self._on_incoming(account, output, now)
             return
         if isinstance(output, MessageReceived):
-            within = self._calls.by_sip(account.id, output.call) if output.call is not None else None
-            uuid = within.uuid if within is not None else None
-            sender = identity(output.sender)
-            self._calls.put(events.MessageReceived(account.id, uuid, sender, output.content_type, output.body))
+            said_by_message(self._calls, account.id, output)
             return
         call = self._calls.by_sip(account.id, output.call)
         if call is None:
@@ -305,9 +299,9 @@ class CallControl:
             case CallConfirmed():
                 self._on_confirmed(call, output, now)
             case CallEnded():
-                self._end(call, output.end, now)
+                self._ends.end(call, output.end, now=now)
             case InfoReceived():
-                self._on_info(call, output)
+                said_by_info(self._calls, call, output)
             case CallRedirected():
                 self._calls.put(events.CallRedirected(call.account, call.info, output.target))
             case ReferReceived():
@@ -317,20 +311,17 @@ class CallControl:
                     self._hang_up(over, now)
             case DescriptionChanged():
                 self._renegotiation.renew(call, now=now)
-                self._drain_media(now)
             case ReofferReceived():
                 self._renegotiation.received(call, output, now=now)
-                self._drain_media(now)
             case ReofferAnswered():
                 self._renegotiation.answered(call, output, now=now)
                 self._drain_media(now)
                 self._renegotiation.settle(call, now=now)
-                self._drain_media(now)
             case ReofferRejected():
                 self._renegotiation.rejected(call, output, now=now)
-                self._drain_media(now)
             case _:
                 assert_never(output)
+        self._drain_media(now)
 
     def flow_opened(self, flow: FlowId, local: Address, peer: TlsPeer | None = None, *, now: float) -> None:
         """Of a flow that was opened here; likewise the next three."""
@@ -500,23 +491,6 @@ class CallControl:
             return
         self._calls.put(self._transfers.event(call, referral, new_call))
 
-    def _on_info(self, call: Call, output: InfoReceived) -> None:
-        match output.body.strip():
-            case b"remote-party-ringing":
-                self._calls.put(events.CallConnected(call.account, call.info))
-                return
-            case b"remote-audio" | b"no-remote-audio":
-                status = not output.body.strip().startswith(b"no-")
-                self._calls.put(events.RemoteAudioStatus(call.account, call.info, status))
-                return
-            case _:
-                pass
-        try:
-            key = parse_info(output.content_type, output.body)
-        except ParseError:
-            return  # INFO has other uses, none of them ours
-        self._calls.put(events.DtmfReceived(call.account, call.info, key.digit, key.duration_ms))
-
     # What media says
 
     def _drain_media(self, now: float) -> None:
@@ -533,18 +507,7 @@ class CallControl:
                     if (call := self._calls.by_session(output.session)) is not None:
                         self._on_media(call, output, now)
 
-    def _on_media(
-        self,
-        call: Call,
-        output: media_plane.LocalDescription
-        | media_plane.MediaFailed
-        | media_plane.MediaNotice
-        | media_plane.MediaConnected
-        | media_plane.MediaDisconnected
-        | media_plane.DtmfReceived
-        | media_plane.TonesSent,
-        now: float,
-    ) -> None:
+    def _on_media(self, call: Call, output: SessionNews, now: float) -> None:
         match output:
             case media_plane.LocalDescription():
                 self._on_local_description(call, bytes(output.description), now)
@@ -625,36 +588,9 @@ class CallControl:
     # Ends
 
     def _hang_up(self, call: Call, now: float) -> None:
-        if call.sip is None:
-            # The INVITE has not left: there is nobody to tell.
-            self._end(call, CallEnd(EndKind.CANCELED, "local", 487, "Canceled"), now)
-            return
-        with unless_over:
-            self._calls.user_agent(call).hangup(call.sip, now=now)
-        self._calls.touched(call)
+        self._ends.hang_up(call, now=now)
+        self._drain_media(now)
 
     def _fail(self, call: Call, cause: str, now: float) -> None:
-        """Ends a call for a reason of our own."""
-        if not call.ended:
-            call.failure = cause
-            self._hang_up(call, now)
-
-    def _end(self, call: Call, end: CallEnd, now: float) -> None:
-        if call.ended:
-            return
-        answered = call.state is CallState.ANSWERED
-        self._transfers.ended(call, end, now=now)
-        call.finish(end)
-        if call.failure and not answered:
-            call.state = CallState.FAILED
-        self._calls.remove(call)
-        if answered:
-            hangup_info = HangupInfo(originator=call.originator, reason=call.failure or end.cause)
-            statistics = self._media.statistics(call.session) if call.session is not None else None
-            self._calls.put(events.CallTerminated(call.account, call.info, hangup_info, statistics))
-        elif call.direction is CallDirection.INCOMING and end.how is EndKind.CANCELED and end.by == "remote":
-            self._calls.put(events.IncomingCallCanceled(call.account, call.info))
-        else:
-            self._calls.put(events.CallFailed(call.account, call.info, call.failure or end.cause))
-        self.media.close(call, now=now)
+        self._ends.fail(call, cause, now=now)
         self._drain_media(now)

@@ -48,6 +48,7 @@ __all__ = [
     "MediaStatistics",
     "Samples",
     "SessionId",
+    "SessionNews",
     "Sound",
     "SoundKind",
     "SoundPlane",
@@ -248,21 +249,13 @@ class AudioAvailable:
     sessions: tuple[SessionId, ...]
 
 
+SessionNews: TypeAlias = (
+    LocalDescription | MediaNotice | MediaConnected | MediaDisconnected | MediaFailed | DtmfReceived | TonesSent
+)
+"""What is said of one session."""
+
 MediaOutput: TypeAlias = (
-    OpenDatagram
-    | SendDatagram
-    | OpenStream
-    | SendStream
-    | CloseFlow
-    | Resolve
-    | LocalDescription
-    | MediaNotice
-    | MediaConnected
-    | MediaDisconnected
-    | MediaFailed
-    | DtmfReceived
-    | TonesSent
-    | AudioAvailable
+    OpenDatagram | SendDatagram | OpenStream | SendStream | CloseFlow | Resolve | SessionNews | AudioAvailable
 )
 
 
