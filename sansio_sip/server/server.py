@@ -318,6 +318,8 @@ class Server:
             left = request.max_forwards
             # Section 8.2.2.3: Require is judged by whom the request is for.
             for_us = request.method == "REGISTER" or self._is_for_us_alone(request.uri)
+            if for_us:
+                _ = (request.supported, request.path)
             required = (*request.proxy_require, *(request.require if for_us else ()))
             options = [each for each in required if each.lower() not in SUPPORTED]
         except ParseError as error:

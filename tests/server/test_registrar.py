@@ -230,3 +230,13 @@ def test_a_wanted_extension_is_420() -> None:
     bob = bench.udp("bob", "192.0.2.201")
     bob.send(bob.request("REGISTER", f"sip:{DOMAIN}", rows=[("Require", "nothing, path")]))
     assert bob.take_response(420).unsupported == ("nothing",)  # Path is understood (RFC 3327)
+
+
+@pytest.mark.parametrize("row", [("Supported", "gr uu"), ("Path", "<sip:a"), ("Require", "p@th"), ("Expires", "so on")])
+def test_a_malformed_header_is_refused_before_anybody_acts_on_it(row: tuple[str, str]) -> None:
+    bench = Bench()
+    alice = bench.udp("alice", "192.0.2.101")
+    request = alice.request("REGISTER", f"sip:{DOMAIN}", rows=[("Contact", alice.contact)])
+    request.headers.set(*row)
+    alice.send(request)
+    assert alice.statuses() == [400]
