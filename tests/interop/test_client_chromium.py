@@ -49,6 +49,7 @@ class Pages:
     def __init__(self, runtime: Any, lines: Lines) -> None:
         self._in_thread = FRONTS[runtime.name].RUNTIME.in_thread
         self._lines = lines
+        self.last: dict[str, Any] = {}  # of the statistics of a page
 
     def say(self, user: str, do: str, **fields: str) -> None:
         self._lines.say({"do": do, "user": user, **fields})
@@ -65,14 +66,22 @@ class Pages:
 
     async def hears(self, user: str, client: Any) -> bool:
         """Whether the page hears within some seconds what the client says."""
-        speech, said = load(SPEECH / "alice.wav").samples[: 8 * RATE], 0
-        begin = time.monotonic()
+        speech = load(SPEECH / "alice.wav").samples[: 4 * RATE]
+        begin, before = time.monotonic(), None
         while time.monotonic() < begin + HEARING:
-            said = said or client.write_audio(speech, RATE)
+            if client.get_peer_connection()["pc"] is not None and self._says_nothing(client):
+                client.write_audio(speech, RATE)
             self.say(user, "stats")
-            if float((await self.next(user, "stats")).get("level", 0.0)) > 0.01:
+            self.last = await self.next(user, "stats")
+            energy = self.last.get("energy")
+            if energy is not None and before is not None and energy > before + 0.0005:
                 return True
+            before = energy if before is None else before
         return False
+
+    @staticmethod
+    def _says_nothing(client: Any) -> bool:
+        return bool(client.machine._phone.audio_queued(client.get_call_uuid()) == 0)
 
 
 async def hears(runtime: Any, client: Any) -> bool:
@@ -109,8 +118,10 @@ async def client(runtime: Any, peer: Kamailio, user: str, server: str = "", **op
 async def answered(runtime: Any, pages: Pages, user: str, found: Any) -> None:
     """The call between them is up, and each hears the other."""
     await pages.next(user, "confirmed")
-    assert await pages.hears(user, found)
-    assert await hears(runtime, found)
+    heard = await pages.hears(user, found)
+    statistics = found.machine._phone.statistics(found.get_call_uuid())
+    assert heard, (statistics, pages.last)
+    assert await hears(runtime, found), statistics
 
 
 async def three_calls(runtime: Any, peer: Kamailio, pages: Pages, action: str) -> None:
