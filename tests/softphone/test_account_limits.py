@@ -124,8 +124,9 @@ def test_what_is_alive_at_one_time_is_bounded_as_the_account_says() -> None:
 
 @pytest.mark.parametrize("name", ["transactions", "dialogs", "requests", "subscriptions"])
 def test_a_bound_of_nothing_is_none(name: str) -> None:
+    nothing: dict[str, Any] = {name: 0}
     with pytest.raises(ValueError, match=name):
-        Limits(**{name: 0})
+        Limits(**nothing)
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(("Retry-After: 17 (in maintenance)",), 17), ((), None)])
