@@ -37,6 +37,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "sansio_sip.softphone.softphone": {"CLOSE": "closing has had its time: what is left is dropped"},
     "sansio_sip_media.rtcp.session": {"REPORT": "a report of sent and received packets is due"},
     "sansio_sip_media.dtls": {
+        "REPEAT": "no answer to our DTLS flight within three round trips: it is sent again at once",
         "RETRANSMIT": "no answer to our DTLS flight: it is sent again",
         "GIVE_UP": "the DTLS handshake has had its time",
     },
