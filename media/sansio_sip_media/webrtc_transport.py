@@ -78,7 +78,7 @@ class WebRtcTransport:
         self._dtls: DtlsTransport | None = None
         self._srtp: SrtpTransport | None = None
         self._negotiated: Negotiated | None = None
-        self._early: deque[tuple[Address, bytes]] = deque(maxlen=MAX_EARLY)
+        self._early: deque[tuple[FlowId, Address, bytes]] = deque(maxlen=MAX_EARLY)
         self._path: Path | None = None
         self._pair: PairSelected | None = None
         self._interrupted = False
@@ -204,12 +204,12 @@ class WebRtcTransport:
         if self._ways.receive_datagram(flow, data, source, now=now):
             self._drain_ice(now)
         else:
-            self._receive(data, source, kind, now)
+            self._receive(flow, data, source, kind, now)
 
-    def _receive(self, data: bytes, source: Address, kind: Kind, now: float) -> None:
+    def _receive(self, flow: FlowId, data: bytes, source: Address, kind: Kind, now: float) -> None:
         match kind:
             case Kind.DTLS:
-                self._receive_dtls(data, source, now)
+                self._receive_dtls(flow, data, source, now)
             case Kind.RTP | Kind.RTCP if self._srtp is not None:
                 plain = self._srtp.unprotect(data) if kind is Kind.RTP else self._srtp.unprotect_rtcp(data)
                 if plain is not None:
@@ -252,8 +252,8 @@ class WebRtcTransport:
             match output:
                 case SendDatagram() | OpenStream() | SendStream() | CloseFlow() | Resolve() | Gathered():
                     self._outbox.put(output)
-                case Relayed(_, data, source):
-                    self._receive(data, source, classify(data), now)
+                case Relayed(flow, data, source):
+                    self._receive(flow, data, source, classify(data), now)
                 case PairSelected():
                     self._on_pair(output, now)
                 case StateChanged():
@@ -275,8 +275,8 @@ class WebRtcTransport:
             self._dtls.start(rtt=self._ice.rtt, now=now)
             self._drain_dtls(now)
             early, self._early = self._early, deque(maxlen=MAX_EARLY)
-            for source, data in early:
-                self._receive_dtls(data, source, now)
+            for flow, source, data in early:
+                self._receive_dtls(flow, data, source, now)
 
     def _on_ice_state(self, state: IceState) -> None:
         if state is IceState.FAILED and "dtls" not in self._stages:
@@ -290,10 +290,12 @@ class WebRtcTransport:
 
     # DTLS
 
-    def _receive_dtls(self, data: bytes, source: Address, now: float) -> None:
+    def _receive_dtls(self, flow: FlowId, data: bytes, source: Address, now: float) -> None:
         if self._dtls is None or self._path is None:
-            self._early.append((source, data))
-        elif source != self._path.remote:
+            self._early.append((flow, source, data))
+        elif source != self._path.remote and not self._ice.is_validated(flow, source):
+            # Any valid pair will do: RFC 8445 section 12 lets each end choose for itself, and Chromium moves to another
+            # pair as it likes, in mid-handshake too.
             self._rejected["DTLS from elsewhere"] += 1
         else:
             self._dtls.receive(data, now=now)

@@ -47,11 +47,15 @@ class End:
 
 
 class Wire:
-    """Two engines and the network between them. `keep(source, target, data)` False loses a datagram."""
+    """Two engines and the network between them.
+
+    `keep` False loses a datagram of an end; `route` says by which of its flows another leaves than it was told to.
+    """
 
     def __init__(self, *options: MediaOptions) -> None:
         self.now = 0.0
         self.keep: Callable[[End, bytes], bool] = lambda end, data: True
+        self.route: Callable[[End, FlowId, bytes], FlowId] = lambda end, flow, data: flow
         self.ends = [
             End(name, MediaEngine(Context(Entropy(random.Random(name))), SeededCrypto(name)), host)
             for name, host in (("a", "10.0.0.1"), ("b", "10.0.0.2"))
@@ -73,7 +77,8 @@ class Wire:
                 case SendDatagram(flow, data, destination):
                     if self.keep(end, data):
                         self._serial += 1
-                        self._air.append((self.now + DELAY, self._serial, end.flows[flow], destination, bytes(data)))
+                        source = end.flows[self.route(end, flow, data)]
+                        self._air.append((self.now + DELAY, self._serial, source, destination, bytes(data)))
                 case CloseFlow(flow):
                     del end.flows[flow]
                 case _:

@@ -4,12 +4,12 @@ import random
 
 import numpy as np
 import pytest
-from engines.wire import DELAY, RATE, S, Wire, noise, options, talk
+from engines.wire import DELAY, RATE, End, S, Wire, noise, options, talk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sansio_sip.context import Context, Entropy
-from sansio_sip.effects import Address, OpenDatagram
+from sansio_sip.effects import Address, FlowId, OpenDatagram
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.softphone.media_plane import (
     AudioAvailable,
@@ -18,9 +18,11 @@ from sansio_sip.softphone.media_plane import (
     MediaConnected,
     MediaDisconnected,
     MediaFailed,
+    MediaOptions,
     MediaProfile,
     TonesSent,
 )
+from sansio_sip_media.demux import Kind, classify
 from sansio_sip_media.engine import MediaEngine
 from sansio_sip_media.likeness import likeness
 from sansio_sip_media.seeded_crypto import SeededCrypto
@@ -47,6 +49,36 @@ def test_each_end_hears_the_other(profile: MediaProfile, codec: str) -> None:
         assert statistics.packets_lost == 0
         assert statistics.rtt_ms is None or statistics.rtt_ms == pytest.approx(2 * DELAY * 1000, abs=1)
         assert statistics.rejected == ()
+
+
+def test_the_peer_may_use_another_valid_pair_than_it_has_nominated() -> None:
+    """As Chromium does; and it may change its mind in mid-handshake."""
+    both = MediaOptions(profiles=(MediaProfile.WEBRTC,), codecs=("pcmu",), bind=("10.0.0.1", "10.0.0.3"))
+    wire = Wire(both, options(MediaProfile.WEBRTC, "pcmu"))
+
+    def the_other(end: End, flow: FlowId, data: bytes) -> FlowId:
+        encrypted = classify(data) in (Kind.DTLS, Kind.RTP, Kind.RTCP)
+        return next(other for other in end.flows if other != flow) if end is wire.ends[0] and encrypted else flow
+
+    wire.route = the_other
+    wire.negotiate()
+    wire.run(1.0)
+    heard = talk(wire)
+    for index, end in enumerate(wire.ends):
+        assert likeness(noise(1 - index), heard[index], RATE).same
+        assert end.engine.statistics(S).protection == "DTLS-SRTP"
+
+
+def test_dtls_of_strangers_is_not_read() -> None:
+    wire = Wire(options(MediaProfile.WEBRTC), options(MediaProfile.WEBRTC))
+    wire.negotiate()
+    wire.run(1.0)
+    end = wire.ends[1]
+    hello, stranger = b"\x16\xfe\xfd" + bytes(10), Address("10.9.9.9", 9)
+    wire.do(end, end.engine.receive_datagram, next(iter(end.flows)), hello, stranger)
+        end, end.engine.receive_datagram, next(iter(end.flows)), b"\x16\xfe\xfd" + bytes(10), Address("10.9.9.9", 9)
+    )
+    assert end.engine.statistics(S).rejected == (("DTLS from elsewhere", 1),)
 
 
 @both_profiles

@@ -95,7 +95,7 @@ class IceAgent:
         return current.is_started and (current.remote_ufrag, current.remote_pwd) != (ufrag, pwd)
 
     def is_validated(self, flow: FlowId, remote: Address) -> bool:
-        """Whether a check on this pair has succeeded: what comes from there may be taken for the peer's."""
+        """Whether a check on this pair has succeeded, ours or the peer's: what comes from there is the peer's."""
         address = stun.canonical_address(remote)
         return address is not None and any(session.is_validated(flow, address) for session in self._sessions())
 

@@ -141,7 +141,7 @@ class IceSession:
 
     def is_validated(self, flow: FlowId, remote: Address) -> bool:
         pair = self._pairs.find(flow, remote)
-        return pair is not None and pair.state is PairState.SUCCEEDED
+        return pair is not None and (pair.state is PairState.SUCCEEDED or pair.heard_at is not None)
 
     # Commands
 
