@@ -1,4 +1,4 @@
-"""Each test that a page names as a proof is there."""
+"""Each test that a page names as a proof is there, and each page can be found."""
 
 import re
 from pathlib import Path
@@ -16,3 +16,9 @@ def test_each_named_test_exists(page: str, least: int) -> None:
         there |= set(re.findall(r"def (test_\w+)\(", path.read_text(encoding="utf-8")))
     assert len(named) > least
     assert named <= there, f"not there: {sorted(named - there)}"
+
+
+def test_each_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = [str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")]
+    assert not [page for page in pages if f"- {page}\n" not in navigation]
