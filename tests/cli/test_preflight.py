@@ -1,13 +1,18 @@
 """`sansio-sip preflight`: every stage passed, and each one failing in turn."""
 
+import signal
 import socket
+from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from hashlib import sha1
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from cli.phones import DOMAIN, Served, account, serving
+from cryptography.x509 import DNSName
 from drivers.certificates import write_certificate
 from interop.peers import Lines, free_port, sansio_sip
 from interop.relay import PASSWORD, coturn
@@ -124,6 +129,72 @@ def test_a_server_that_says_nothing() -> None:
     with silent_listener() as port:
         rows = preflight("sip:alice@example.com", "--server", f"ws://127.0.0.1:{port}", status=4)
     assert rows["summary"]["failing"] == "websocket"
+
+
+@contextmanager
+def upgrading() -> Iterator[int]:
+    """A port where a WebSocket is opened, and nothing is said on it."""
+
+    def serve() -> None:
+        with suppress(OSError):  # the end of the test
+            while True:
+                connection, _ = sock.accept()
+                connections.append(connection)
+                asked = b""
+                while b"\r\n\r\n" not in asked and (piece := connection.recv(4096)):
+                    asked += piece
+                key = next(row.split(b": ")[1] for row in asked.split(b"\r\n") if row.startswith(b"Sec-WebSocket-Key"))
+                proof = b64encode(sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+                connection.sendall(
+                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Accept: " + proof + b"\r\nSec-WebSocket-Protocol: sip\r\n\r\n"
+                )
+
+    connections: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        thread = Thread(target=serve)
+        thread.start()
+        yield sock.getsockname()[1]
+        sock.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for each in connections:
+            each.close()
+
+
+def test_register_is_never_answered() -> None:
+    with upgrading() as port:
+        rows = preflight("sip:alice@example.com", "--server", f"ws://127.0.0.1:{port}", status=3)
+    assert rows["summary"]["failing"] == "registration"
+    found = outcomes(rows)
+    assert (found["tcp"], found["websocket"], found["registration"]) == ("ok", "ok", "failed")
+
+
+def test_a_certificate_that_is_trusted_but_anothers(tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path, [DNSName("another.example.com")])
+    with serving("--wss", "127.0.0.1:0", "--certificate", str(certificate), "--key", str(key)) as served:
+        url = served.lines.until(lambda row: str(row.get("url", "")).startswith("wss:"), "a listener for wss")["url"]
+        who = [f"sip:alice@{DOMAIN}", "--server", url, "--password", "pw-alice"]
+        rows = preflight(*who, "--ca", str(certificate), status=4)
+    assert rows["summary"]["failing"] == "tls"
+    assert "another.example.com" in rows["tls"]["detail"]
+    found = outcomes(rows)
+    assert (found["tcp"], found["websocket"], found["registration"]) == ("ok", "skipped", "skipped")
+
+
+@pytest.mark.parametrize("runtime", ["asyncio", "trio"])
+def test_interrupted_it_says_what_it_found(served: Served, runtime: str) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.settimeout(30)
+        stun = f"stun:127.0.0.1:{silent.getsockname()[1]}"
+        with sansio_sip("preflight", *account("alice", served), "--stun", stun, "--runtime", runtime) as run:
+            silent.recv(2048)  # it has come so far
+            run.process.send_signal(signal.SIGINT)
+            assert run.wait(30) == 130, str(run)
+    rows = {row.get("stage", row["event"]): row for row in run.rows}
+    assert rows["registration"]["outcome"] == "ok"
+    assert "stun" not in rows
+    assert rows["summary"]["exit"] == 130
 
 
 def test_udp_fails() -> None:

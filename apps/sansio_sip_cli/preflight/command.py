@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +21,7 @@ from sansio_sip_cli.call_plan import CallPlan
 from sansio_sip_cli.exit_status import DONE, INTERRUPTED
 from sansio_sip_cli.output import Reporter
 from sansio_sip_cli.phone_commands import Run
-from sansio_sip_cli.runner import Running, started
+from sansio_sip_cli.runner import started
 from sansio_sip_cli.runtimes import Runtime, choose
 from sansio_sip_cli.scripted_phone import Finished
 from sansio_sip_cli.verdict import load_or_silence
@@ -102,16 +103,24 @@ class Preflight:
         self._heard = heard
         self._ring_timeout = ring_timeout
         self._interrupted = False
+        self._part: Callable[[], object] = lambda: None
+        """Ends what is under way."""
 
     async def main(self) -> int:
-        """Looks at everything, says it. Returns the exit status."""
-        outcome = await self._phone()
-        if not self._interrupted:
-            await self._stun()
-            await self._turn()
-            self._judge_echo(outcome)
+        """Looks at everything, or as far as it comes before an interrupt; says it. Returns the exit status."""
+        async with self._runtime.interrupts(self._interrupt):
+            outcome = await self._phone()
+            for look in (self._stun, self._turn):
+                if not self._interrupted:
+                    await look()
+            if not self._interrupted:
+                self._judge_echo(outcome)
         self._say()
         return INTERRUPTED if self._interrupted else self._stages.exit_status
+
+    def _interrupt(self) -> None:
+        self._interrupted = True
+        self._part()
 
     async def _phone(self) -> Finished:
         account, plan = self._run.account, self._plan()
@@ -124,12 +133,8 @@ class Preflight:
             elif not isinstance(event, Finished):
                 self._reporter.keep(event, now)
 
-        def interrupt() -> None:
-            self._interrupted = True
-            running.interrupt()
-
-        running: Running
-        async with started(self._runtime, phone, deliver) as running, self._runtime.interrupts(interrupt):
+        async with started(self._runtime, phone, deliver) as running:
+            self._part = running.interrupt
             outcome = await running.finished()
         plan.end()
         if Stage.TLS not in self._stages and account.servers[0].startswith(("ws:", "tcp:")):
@@ -187,9 +192,12 @@ class Preflight:
 
         async with self._runtime.open_driver(probe, deliver) as driver:
             drivers.append(driver)
-            if found:
+            self._part = driver.finish
+            if found or self._interrupted:
                 driver.finish()
             await driver.finished()
+        if not found:  # interrupted
+            return
         took = self._runtime.now() - began
         result = found[0]
         candidates = [row for row in result.candidates if f"typ {kind}" in row]

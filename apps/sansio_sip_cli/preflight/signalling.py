@@ -139,9 +139,11 @@ class Signalling:
             self._stages.ok(Stage.TCP, f"connected to {self._tried.host}:{self._tried.port}")
             # A certificate may be good and yet another's: that is found after the handshake.
             return Stage.TLS
-        if Stage.TCP not in self._stages:
+        if not self._stages.is_ok(Stage.TCP):
             return Stage.TCP
-        return Stage.WEB_SOCKET if self._needs(Stage.WEB_SOCKET) else Stage.REGISTRATION
+        if self._needs(Stage.WEB_SOCKET) and not self._stages.is_ok(Stage.WEB_SOCKET):
+            return Stage.WEB_SOCKET
+        return Stage.REGISTRATION
 
     def _needs(self, stage: Stage) -> bool:
         if stage is Stage.WEB_SOCKET:

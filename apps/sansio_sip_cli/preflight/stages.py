@@ -68,7 +68,7 @@ class Verdict:
 
 
 class Stages:
-    """The verdicts so far: the first on a stage stands."""
+    """The verdicts so far: the first on a stage stands, but for a failure that comes after all seemed well."""
 
     def __init__(self) -> None:
         self._verdicts: dict[Stage, Verdict] = {}
@@ -76,11 +76,14 @@ class Stages:
     def __contains__(self, stage: Stage) -> bool:
         return stage in self._verdicts
 
+    def is_ok(self, stage: Stage) -> bool:
+        return stage in self._verdicts and self._verdicts[stage].outcome is Outcome.OK
+
     def put(
         self, stage: Stage, outcome: Outcome, detail: str = "", advice: str = "", took: float | None = None
     ) -> None:
         """`took` in seconds."""
-        if stage not in self._verdicts:
+        if stage not in self._verdicts or (outcome is Outcome.FAILED and self.is_ok(stage)):
             took_ms = None if took is None else took * 1000
             self._verdicts[stage] = Verdict(stage, outcome, detail, advice, took_ms)
 
