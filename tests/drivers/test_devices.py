@@ -1,13 +1,20 @@
 """Back ends of audio devices, and media that are read, without a client."""
 
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from drivers.runtimes import Asyncio, Trio
+from parity.bench import FRONTS, PATIENCE
 
-from sansio_sip_devices import DeviceError, Pipe, Recording, VirtualDevices
+from sansio_sip.softphone import Options, events
+from sansio_sip_devices import DeviceError, Pipe, Recording, VirtualDevices, media_file
 from sansio_sip_devices.media_file import read_medium
 from sansio_sip_devices.virtual import MAX_PIPE, VirtualMicrophone
 from sansio_sip_devices.wav_file import WavWriter, read_wav_file
@@ -142,3 +149,71 @@ def test_what_is_no_medium_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "text.mp3").write_text("this is no music " * 100)
     with pytest.raises((OSError, ValueError)):
         read_medium(name if ":" in name else str(tmp_path / name))
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers with the status that the path names; `/trickle` is a WAV without end, at the pace of speech or slower."""
+
+    def do_GET(self) -> None:
+        if self.path != "/trickle":
+            self.send_error(int(self.path.strip("/")))
+            return
+        self.send_response(200)
+        self.end_headers()
+        header = b"RIFF\xff\xff\xff\x7fWAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data"
+        try:
+            self.wfile.write(header + b"\xff\xff\xff\x7f" + bytes(100_000))
+            while not self.server.over.wait(0.05):  # type: ignore[attr-defined]
+                self.wfile.write(bytes(800))
+        except OSError:
+            return
+
+    def log_message(self, *args: Any) -> None:
+        """A test has nothing to say of it."""
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        server.over = threading.Event()  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.over.set()  # type: ignore[attr-defined]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 503])
+def test_a_server_that_refuses_is_an_error_of_the_system(refusing: str, status: int) -> None:
+    with pytest.raises(OSError, match=f"/{status}: "):
+        read_medium(f"{refusing}/{status}")
+
+
+def test_a_server_that_trickles_is_given_up(refusing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_file, "DEADLINE", 0.3)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match="not there after"):
+        read_medium(f"{refusing}/trickle")
+    assert time.monotonic() - began < PATIENCE
+
+
+@pytest.mark.parametrize("runtime", [Asyncio, Trio], ids=lambda runtime: runtime.name)
+def test_a_client_outlives_a_ringtone_that_is_refused(runtime: Any, refusing: str) -> None:
+    async def main() -> None:
+        options = Options(domain="example.invalid", servers=("ws://127.0.0.1:9",))
+        devices = VirtualDevices({"a": (COUNT, 16_000)}, {"x": Recording()})
+        async with FRONTS[runtime.name].open_client(options, devices=devices) as client:
+            for status in (404, 503):
+                told = client.events()
+                assert client.set_ring_tone(f"{refusing}/{status}")
+
+                async def failed(told: Any = told) -> str:
+                    async for event in told:
+                        if isinstance(event, events.LogLine) and "cannot be read" in event.text:
+                            return event.text
+                    return ""
+
+                assert f"/{status}" in await runtime.within(PATIENCE, failed)
+
+    runtime.run(main)

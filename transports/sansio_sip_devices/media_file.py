@@ -1,6 +1,8 @@
 """Media by path or URL, read whole: what a ringtone may be. It blocks: call it in a thread."""
 
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +16,9 @@ __all__ = ["read_medium"]
 # Seconds that are read; a ringtone is played over and over anyway.
 MAX_SECONDS = 300.0
 
-# Seconds for a server to say something.
+# Seconds for a server to say something, and to have said all: a trickle must not keep a thread for ever.
 PATIENCE = 10.0
+DEADLINE = 30.0
 
 RATE = 48_000  # Hz, of what was compressed
 
@@ -25,7 +28,7 @@ URLS = ("http://", "https://")
 def read_medium(source: str) -> tuple[Int16, int]:
     """Samples, int16, shape (n,), and their rate in Hz. WAV is read here, all else by FFmpeg (PyAV).
 
-    Raises OSError or ValueError where it cannot be had, or is no sound.
+    It takes PATIENCE beyond DEADLINE at most. Raises OSError or ValueError where it cannot be had, or is no sound.
     """
     if not source.lower().startswith(URLS):
         try:
@@ -40,18 +43,31 @@ def read_medium(source: str) -> tuple[Int16, int]:
 def _decode(source: str) -> tuple[Int16, int]:
     import av  # takes long to load, and few have it read anything
 
+    try:
+        return _decode_container(av, source)
+    except av.FFmpegError as error:
+        # Some kinds of it, such as the answer 404 of a server, are no OSError.
+        raise OSError(f"{source}: {error.strerror}") from error
+
+
+def _decode_container(av: Any, source: str) -> tuple[Int16, int]:
+    latest = monotonic() + DEADLINE
     options = {"protocol_whitelist": "file,http,https,tcp,tls,crypto"}
     with av.open(source, timeout=PATIENCE, options=options) as container:
-        if not container.streams.audio:
+        audio = next(iter(container.streams.audio), None)
+        if audio is None:
             raise ValueError(f"{source}: there is no sound in it")
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
         pieces: list[Int16] = []
         count = 0
-        for frame in container.decode(audio=0):
-            for made in resampler.resample(frame):
-                piece = np.asarray(made.to_ndarray(), dtype=np.int16).reshape(-1)
-                pieces.append(piece)
-                count += len(piece)
+        for packet in container.demux():  # of all its streams, so that a long video is noticed
+            if monotonic() > latest:
+                raise TimeoutError(f"{source}: it is not there after {DEADLINE:.0f} s")
+            for frame in packet.decode() if packet.stream is audio else ():
+                for made in resampler.resample(frame):
+                    piece = np.asarray(made.to_ndarray(), dtype=np.int16).reshape(-1)
+                    pieces.append(piece)
+                    count += len(piece)
             if count >= MAX_SECONDS * RATE:
                 break
     if not pieces:
