@@ -10,15 +10,21 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import trio
 from drivers.runtimes import Asyncio, Trio
 from parity.bench import FRONTS, PATIENCE
 
-from sansio_sip.softphone import Options, events
+from sansio_sip.softphone import Options, SoftphoneOptions, events
+from sansio_sip.softphone.audio_effects import OpenDevice
+from sansio_sip.softphone.devices import AudioDevice, Role
+from sansio_sip_async.runtime import Bell
+from sansio_sip_async.sound import SoundBooth
 from sansio_sip_devices import DeviceError, Pipe, Recording, VirtualDevices, media_file
 from sansio_sip_devices.media_file import read_medium
-from sansio_sip_devices.virtual import MAX_PIPE, VirtualMicrophone
+from sansio_sip_devices.virtual import MAX_PIPE, VirtualMicrophone, VirtualSpeaker
 from sansio_sip_devices.wav_file import WavWriter, read_wav_file
 
+OPTIONS = Options(domain="example.invalid", servers=("ws://127.0.0.1:9",))
 COUNT = np.arange(16_000, dtype=np.int16)
 
 
@@ -201,9 +207,8 @@ def test_a_server_that_trickles_is_given_up(refusing: str, monkeypatch: pytest.M
 @pytest.mark.parametrize("runtime", [Asyncio, Trio], ids=lambda runtime: runtime.name)
 def test_a_client_outlives_a_ringtone_that_is_refused(runtime: Any, refusing: str) -> None:
     async def main() -> None:
-        options = Options(domain="example.invalid", servers=("ws://127.0.0.1:9",))
         devices = VirtualDevices({"a": (COUNT, 16_000)}, {"x": Recording()})
-        async with FRONTS[runtime.name].open_client(options, devices=devices) as client:
+        async with FRONTS[runtime.name].open_client(OPTIONS, devices=devices) as client:
             for status in (404, 503):
                 told = client.events()
                 assert client.set_ring_tone(f"{refusing}/{status}")
@@ -215,5 +220,98 @@ def test_a_client_outlives_a_ringtone_that_is_refused(runtime: Any, refusing: st
                     return ""
 
                 assert f"/{status}" in await runtime.within(PATIENCE, failed)
+
+    runtime.run(main)
+
+
+class Stuck(VirtualDevices):
+    """A back end whose list, or whose speaker, is there only once `go` is set."""
+
+    watch_interval = 0.01
+
+    def __init__(self) -> None:
+        super().__init__({}, {"x": Recording()})
+        self.go = threading.Event()
+        self.go.set()
+        self.slow = threading.Event()  # somebody waits in here
+        self.busy = self.most = self.closed = 0
+
+    def devices(self) -> tuple[AudioDevice, ...]:
+        self.wait()
+        return super().devices()
+
+    def open_speaker(self, device_id: str) -> VirtualSpeaker:
+        self.wait()
+        devices = self
+
+        class Counted(VirtualSpeaker):
+            def close(self) -> None:
+                devices.closed += 1
+                raise OSError("the disk is full")
+
+        return Counted(self, "x", Recording())
+
+    def wait(self) -> None:
+        self.busy += 1
+        self.most = max(self.most, self.busy)
+        if not self.go.is_set():
+            self.slow.set()
+        self.go.wait(10 * PATIENCE)
+        self.busy -= 1
+
+
+@pytest.mark.parametrize("runtime", [Asyncio, Trio], ids=lambda runtime: runtime.name)
+def test_a_client_is_left_though_its_hardware_hangs(runtime: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    front = FRONTS[runtime.name]
+    monkeypatch.setattr(front, "SoftphoneOptions", lambda: SoftphoneOptions(close_timeout=0.1))
+    devices = Stuck()
+
+    async def main() -> None:
+        try:
+            async with front.open_client(OPTIONS, devices=devices):
+                devices.go.clear()
+                while not devices.slow.is_set():
+                    await runtime.sleep(0.01)
+                began = time.monotonic()
+            assert time.monotonic() - began < PATIENCE
+        finally:
+            devices.go.set()
+
+    runtime.run(main)
+
+
+@pytest.mark.parametrize("runtime", [Asyncio, Trio], ids=lambda runtime: runtime.name)
+def test_what_was_cancelled_keeps_its_turn_until_it_is_done(runtime: Any, caplog: pytest.LogCaptureFixture) -> None:
+    front = FRONTS[runtime.name]
+    devices = Stuck()
+
+    async def main() -> None:
+        async with front.open_client(OPTIONS) as client:
+            booth = SoundBooth(client.machine, devices, client.driver, front.RUNTIME, Bell(front.RUNTIME))
+            devices.go.clear()
+            for _ in range(2):
+                with pytest.raises(TimeoutError if runtime is Asyncio else trio.TooSlowError):
+                    await runtime.within(0.1, booth.start)
+            devices.go.set()
+            await runtime.within(PATIENCE, booth.start)
+
+            # One is being opened when the client is closed, and one is open.
+            booth.perform(OpenDevice(Role.SPEAKER, "x"))
+            while Role.SPEAKER not in booth._opened:
+                await runtime.sleep(0.01)
+            devices.go.clear()
+            devices.slow.clear()
+            booth.perform(OpenDevice(Role.RINGTONE, "x"))
+            while not devices.slow.is_set():
+                await runtime.sleep(0.01)
+            with pytest.raises(TimeoutError if runtime is Asyncio else trio.TooSlowError):
+                await runtime.within(0.1, booth.aclose)
+            devices.go.set()
+            await runtime.within(PATIENCE, booth.aclose)
+        assert devices.most == 1
+        assert devices.closed == 2
+        assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+            "an audio device cannot be closed: the disk is full"
+        ] * 2
 
     runtime.run(main)

@@ -125,6 +125,9 @@ class WorldDriver:
     def feed(self, method: Callable[..., Any], *args: Any) -> None:
         self._runtime.scene.world.do(self._name, method, *args)
 
+    def call_soon(self, command: Callable[..., Any], *args: Any) -> None:
+        self.feed(command, *args)
+
     def spawn(self, main: Callable[[], Awaitable[None]]) -> None:
         async def wait() -> None:
             await main()

@@ -32,7 +32,7 @@ class AsyncRuntime(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
     async def in_thread(self, function: Callable[[], T]) -> T:
-        """Runs what blocks (a file) where it does not hold up the loop."""
+        """Runs what blocks (a file) where it does not hold up the loop. Cancelling it leaves the thread to itself."""
 
 
 class Bell:

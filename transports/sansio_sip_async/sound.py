@@ -2,13 +2,17 @@
 
 Theory of operation
 -------------------
-What may block (opening, closing, listing, reading a file) is done in a thread, never two of them at a time. An open
-microphone has a task that takes what was captured each 20 ms; what is to be played is handed on at once. Each opening
-has a number: what becomes of one that is no longer wanted is nobody's business.
+What may block (opening, closing, listing) is done in a thread, never two of them at a time; a file is read in another.
+A thread that nobody waits for any more (cancellation) keeps its turn until it is done.
+
+An open microphone has a task that takes what was captured each 20 ms; what is to be played is handed on at once. Each
+opening has a number: what becomes of one that is no longer wanted is nobody's business.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from threading import Lock
 from typing import Any, TypeVar
 
 from sansio_sip.softphone.audio_effects import AudioEffect, CloseDevice, LoadSound, OpenDevice, PlayAudio
@@ -17,6 +21,7 @@ from sansio_sip.softphone.devices import AudioDevice, Role
 from sansio_sip_devices.backend import AudioBackend, DeviceError, Microphone, Speaker
 from sansio_sip_devices.media_file import read_medium
 
+from .logger import LOGGER
 from .runtime import AsyncRuntime, Bell, Subscription
 
 __all__ = ["SoundBooth"]
@@ -39,6 +44,7 @@ class SoundBooth:
         self._devices: tuple[AudioDevice, ...] = ()
         self._opened: dict[Role, Microphone | Speaker] = {}
         self._openings: dict[Role, int] = {}
+        self._fresh: dict[int, Microphone | Speaker] = {}  # opened by a thread, by number, and not yet taken over
         self._serial = 0
         self._busy = False  # a thread is with the back end
         self._closed = False
@@ -69,7 +75,7 @@ class SoundBooth:
             case CloseDevice(role):
                 self._openings.pop(role, None)
                 if (device := self._opened.pop(role, None)) is not None:
-                    self._driver.spawn(partial(self._blocking, device.close))
+                    self._driver.spawn(partial(self._close, device))
             case PlayAudio(role, samples, rate):
                 self._play(effect, role, samples, rate)
             case LoadSound(request, source):
@@ -79,12 +85,9 @@ class SoundBooth:
         """Closes all devices."""
         self._closed = True
         self._openings.clear()
-        for device in self._opened.values():
-            await self._blocking(device.close)
-        self._opened.clear()
-        await self._blocking(self._backend.close)
         for _, subscription in self._listeners:
             subscription.close()
+        await self._blocking(self._close_all)
 
     # Microphone
 
@@ -135,13 +138,14 @@ class SoundBooth:
     async def _open(self, role: Role, device_id: str, opening: int, opens: Callable[[str], Any]) -> Any:
         """The device, once it is open; None where it cannot be, or is no longer wanted."""
         try:
-            device = await self._blocking(partial(opens, device_id))
+            device = await self._blocking(partial(self._open_now, opens, device_id, opening))
         except DeviceError as error:
             if self._openings.get(role) == opening:
                 self._driver.feed(self._machine.device_lost, role, device_id, error.name)
             return None
+        self._fresh.pop(opening, None)
         if self._openings.get(role) != opening:
-            await self._blocking(device.close)
+            await self._close(device)
             return None
         self._opened[role] = device
         self._driver.feed(self._machine.device_opened, role, device_id)
@@ -150,13 +154,16 @@ class SoundBooth:
     def _lost(self, role: Role, device_id: str, error: DeviceError) -> None:
         self._openings.pop(role, None)
         if (device := self._opened.pop(role, None)) is not None:
-            self._driver.spawn(partial(self._blocking, device.close))
+            self._driver.spawn(partial(self._close, device))
         self._driver.feed(self._machine.device_lost, role, device_id, error.name)
 
     async def _watch(self) -> None:
         while True:
             await self._runtime.sleep(self._backend.watch_interval)
-            devices = await self._blocking(self._backend.devices)
+            try:
+                devices = await self._blocking(self._backend.devices)
+            except DeviceError:
+                devices = ()
             if devices != self._devices:
                 self._devices = devices
                 self._driver.feed(self._machine.devices_changed, devices)
@@ -169,11 +176,56 @@ class SoundBooth:
         else:
             self._driver.feed(self._machine.sound_loaded, request, samples, rate)
 
+    async def _close(self, device: Microphone | Speaker) -> None:
+        await self._blocking(partial(_close_now, device))
+
     async def _blocking(self, function: Callable[[], T]) -> T:
+        """Runs it in a thread, once no other one is busy."""
         await self._bell.until(lambda: not self._busy)
         self._busy = True
+        begun = Lock()  # whoever has it decides: the thread that begins, or we who give up before
+
+        def run() -> T:
+            if not begun.acquire(blocking=False):
+                raise RuntimeError("nobody waits for this any more")
+            try:
+                return function()
+            finally:
+                with suppress(RuntimeError):  # the loop has ended: so has everybody who waits
+                    self._driver.call_soon(self._free)
+
         try:
-            return await self._runtime.in_thread(function)
-        finally:
-            self._busy = False
-            self._bell.ring()
+            return await self._runtime.in_thread(run)
+        except BaseException:
+            if begun.acquire(blocking=False):
+                self._free()
+            raise
+
+    def _free(self, *, now: float = 0.0) -> None:
+        self._busy = False
+        self._bell.ring()
+
+    # In a thread
+
+    def _open_now(self, opens: Callable[[str], Any], device_id: str, opening: int) -> Any:
+        device = opens(device_id)
+        if self._closed:
+            _close_now(device)
+            raise DeviceError("AbortError", "the client was closed")
+        self._fresh[opening] = device
+        return device
+
+    def _close_all(self) -> None:
+        tables: tuple[dict[Any, Microphone | Speaker], ...] = (self._opened, self._fresh)
+        for table in tables:
+            while table:
+                _close_now(table.popitem()[1])
+        self._backend.close()
+
+
+def _close_now(device: Microphone | Speaker) -> None:
+    """One that does not close well must not keep others open: a file on a full disk, for one."""
+    try:
+        device.close()
+    except (OSError, DeviceError) as error:
+        LOGGER.error("an audio device cannot be closed: %s", error)

@@ -48,7 +48,7 @@ class Runtime:
         await trio.sleep(seconds)
 
     async def in_thread(self, function: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(function)
+        return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
 
 
 RUNTIME = Runtime()
