@@ -3,6 +3,7 @@
 import math
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from sansio_sip.softphone.ice_servers import TurnAccount
 from sansio_sip.softphone.media_plane import MediaProfile
 from sansio_sip.softphone.options import CODECS, DEFAULT_CODECS, AccountOptions
 
-__all__ = ["SECONDS", "account_options", "address", "build_account"]
+__all__ = ["SECONDS", "account_options", "address", "build_account", "warn_unless"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,6 +51,12 @@ class Seconds(click.FloatRange):
 
 
 SECONDS = Seconds()
+
+
+def warn_unless(*, tls_verify: bool) -> None:
+    """Says on standard error what --insecure means."""
+    if not tls_verify:
+        print("sansio-sip: --insecure: anybody can pretend to be this server", file=sys.stderr)
 
 
 def account_options(command: F) -> F:

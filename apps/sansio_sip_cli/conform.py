@@ -10,7 +10,7 @@ from sansio_sip.conformance import CaseFinished, CaseStarted, Matrix, Role, RunF
 from sansio_sip.conformance.matrix import FORMATS
 from sansio_sip_conformance.setting import ANYWHERE, BadSetting, Setting
 
-from .account import address, check_authorities, check_local
+from .account import address, check_authorities, check_local, warn_unless
 from .exit_status import DONE, FAILED, INTERRUPTED, UNREACHABLE
 from .runtimes import Runtime, choose
 
@@ -105,6 +105,7 @@ def conform(
         )
     except BadSetting as error:
         raise click.UsageError(str(error)) from None
+    warn_unless(tls_verify=not insecure)
     loop = choose(runtime)
     _write(output, "")  # what cannot be written is said before any packet leaves
     finished, interrupted = _drive(loop, setting, verbose)

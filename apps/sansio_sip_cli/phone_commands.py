@@ -1,6 +1,5 @@
 """`register`, `call` and `answer`: one account, one plan."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from sansio_sip.errors import LocalProtocolError
 from sansio_sip.softphone.call import checked_headers, target_uri
 from sansio_sip.softphone.options import AccountOptions
 
-from .account import SECONDS, account_options, build_account
+from .account import SECONDS, account_options, build_account, warn_unless
 from .answer_plan import AnswerPlan
 from .audio import Recorder, load
 from .build import Recording, build_phone
@@ -207,8 +206,7 @@ class Run:
     def perform(self, plan: Plan) -> int:
         """Carries the plan out. Returns the exit status."""
         runtime = choose(self.runtime)
-        if not self.account.tls_verify:
-            print("sansio-sip: --insecure: anybody can pretend to be this server", file=sys.stderr)
+        warn_unless(tls_verify=self.account.tls_verify)
         recording = Recording(Path(self.trace), full=self.trace_audio) if self.trace is not None else None
         try:
             phone = ScriptedPhone(build_phone(recording=recording), plan)

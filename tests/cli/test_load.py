@@ -55,6 +55,14 @@ def test_a_ramp_goes_from_one_rate_to_another(first: float, last: float) -> None
     assert end == pytest.approx(2 * last - (last - first) / 5, abs=1.5)
 
 
+def test_calls_are_placed_until_the_next_had_its_turn() -> None:
+    assert Arrivals("constant", 20.0, 10.0, calls=4).span == pytest.approx(0.2)
+    assert Arrivals("constant", 20.0, 10.0, calls=400).span == Arrivals("constant", 20.0, 10.0).span == 10.0
+    moments = list(Arrivals("poisson", 20.0, 10.0))
+    assert Arrivals("poisson", 20.0, 10.0, calls=4).span == moments[4]
+    assert Arrivals("ramp", 5.0, 2.0, calls=99).span == 2.0  # there are fewer
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
 def test_the_shares_of_workers_are_the_whole(workers: int) -> None:
     arrivals = Arrivals("poisson", 20.0, 10.0)
@@ -149,6 +157,12 @@ def test_what_cannot_be_meant_is_said_at_once(words: list[str], what: str, capsy
     assert what in complaint(capsys, "load", "sip:alice@example.com", "bob", *words)
 
 
+def test_a_report_that_cannot_be_written_is_said_before_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    # Nobody is there: were a call placed, or a login tried, that would be what is said.
+    who = ["sip:alice@example.com", "bob", "--server", "tcp://127.0.0.1:1"]
+    assert "/absent/report.html" in complaint(capsys, "load", *who, "-o", "/absent/report.html")
+
+
 def test_a_scenario_must_be_an_async_function(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def talk(caller):\n    pass\n\nbroken = 1\n")
@@ -227,13 +241,29 @@ def test_failures_are_told_by_cause(served: Served) -> None:
     assert report["failures"] == {"Not Found (404)": 4}
     assert report["counts"]["failed"] == 4
     assert "answered" not in report["counts"]
+    assert report["seconds"]["failed"]
+    assert report["figures"]["rate"] == pytest.approx(20)
+
+
+@pytest.mark.realtime
+def test_calls_beyond_the_limit_have_failed(served: Served, echo: Lines) -> None:
+    words = ["--signalling", "--calls", "5", "--rate", "20", "--hold", "2", "--limit", "2"]
+    report = load(served, *words)
+    assert report["counts"]["placed"] == 5
+    assert report["failures"] == {"more than 2 at a time": 3}
+    assert report["figures"]["failed"] == 60
 
 
 @pytest.mark.realtime
 def test_a_scenario_of_ones_own(served: Served, echo: Lines, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
+    # What it prints, or a program that it starts, is no report of ours.
     path.write_text(
+        "import os\n"
+        "print('read')\n"
         "async def twice(caller):\n"
+        "    print('called')\n"
+        "    os.system('echo said')\n"
         "    first = await caller.call(headers={'X-PH-Number': str(caller.number)})\n"
         "    await first.hang_up()\n"
         "    second = await caller.call()\n"

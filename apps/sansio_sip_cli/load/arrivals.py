@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 __all__ = ["Arrivals"]
@@ -43,6 +44,13 @@ class Arrivals:
         mean = (self.rate + self.last) / 2 if self.kind == "ramp" else self.rate
         count = mean * self.seconds
         return min(count, self.calls) if self.calls else count
+
+    @property
+    def span(self) -> float:
+        """Seconds that calls are placed for: where `calls` ends it, until the moment that the next one had its turn."""
+        if not self.calls:
+            return self.seconds
+        return min(self.seconds, next(islice(self._moments(), self.calls, None), self.seconds))
 
     def _moments(self) -> Iterator[float]:
         match self.kind:

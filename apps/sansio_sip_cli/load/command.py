@@ -9,7 +9,7 @@ import click
 
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.softphone.call import target_uri
-from sansio_sip_cli.account import SECONDS, account_options
+from sansio_sip_cli.account import SECONDS, account_options, warn_unless
 from sansio_sip_cli.exit_status import DONE, FAILED, INTERRUPTED
 from sansio_sip_cli.phone_commands import Run
 from sansio_sip_cli.progress import Bar
@@ -111,6 +111,9 @@ def load(
         raise click.UsageError(f"TARGET: {error}") from None
     for name in ("runtime", "trace", "trace_audio", "as_json", "verbose"):
         raw.pop(name)
+    for output in outputs:
+        _write(output, "a", "")  # what cannot be written is said before a call is placed
+    warn_unless(tls_verify=run.account.tls_verify)
     plan = Plan(raw, target, arrivals, scenarios or ("hold",), hold, signalling, limit, ring_timeout)
     bar = Bar(quiet=run.as_json)
 
@@ -145,20 +148,26 @@ def load(
     if figures.fault or missed or supervisor.lost or (supervisor.tally.counts["placed"] and not answered):
         status = status or FAILED
     row = {**row, "workers": workers, "lost_workers": supervisor.lost, "about": about, "exit": status}
-    for output in outputs:
-        text = page(figures, chosen, about) if output.suffix == ".html" else json.dumps(row, indent=1) + "\n"
-        try:
-            output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise click.UsageError(f"cannot write {output}: {error.strerror}; give a writable path") from None
     if run.as_json:
         print(json.dumps(row))
     else:
         for line in figures.lines(chosen):
             print(line)
+    for output in outputs:
+        text = page(figures, chosen, about) if output.suffix == ".html" else json.dumps(row, indent=1) + "\n"
+        _write(output, "w", text)
     if supervisor.lost:
         click.echo(f"sansio-sip: {supervisor.lost} workers were lost, and their calls with them", err=True)
     return status
+
+
+def _write(path: Path, mode: str, text: str) -> None:
+    """Raises click.UsageError where that cannot be."""
+    try:
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise click.UsageError(f"cannot write {path}: {error.strerror}; give a writable path") from None
 
 
 def _arrivals(

@@ -3,7 +3,9 @@
 import inspect
 import random
 import runpy
+import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +72,8 @@ def load_scenario(text: str) -> Scenario:
     if not colon:
         raise click.UsageError(f"--scenario is {text!r}: give {', '.join(BUILT_IN)}, or FILE.py:FUNCTION")
     try:
-        found = runpy.run_path(path).get(function)
+        with redirect_stdout(sys.stderr):  # standard output is for the figures
+            found = runpy.run_path(path).get(function)
     except OSError as error:
         raise click.UsageError(f"--scenario: cannot read {path}: {error.strerror}; give FILE.py:FUNCTION") from None
     except Exception as error:

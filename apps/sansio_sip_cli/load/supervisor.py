@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -44,6 +45,7 @@ class Supervisor:
         self._processes: list[asyncio.subprocess.Process] = []
         self._progress: dict[int, dict[str, int]] = {}
         self._start = 0.0
+        self._interrupted_at = math.inf
 
     def interrupt(self) -> None:
         """Ends the run: calls are hung up, and what ran is told. Asked again, leaves the workers to themselves."""
@@ -51,6 +53,8 @@ class Supervisor:
             for process in self._processes:
                 with suppress(ProcessLookupError):
                     process.kill()
+        else:
+            self._interrupted_at = asyncio.get_running_loop().time()
         self.interrupted = True
         for process in self._processes:
             self._say(process, {"stop": True})
@@ -73,7 +77,7 @@ class Supervisor:
                 self._say(process, {"stop": True} if self.interrupted else {"start": self._start})
             await asyncio.gather(*(self._follow(number, process) for number, process in enumerate(self._processes)))
             # Calls were placed for so long: the end of the last ones is not part of the rate.
-            self.seconds = min(self._plan.arrivals.seconds, loop.time() - self._start)
+            self.seconds = max(0.0, min(self._plan.arrivals.span, self._interrupted_at - self._start))
 
     async def _spawn(self, number: int) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(

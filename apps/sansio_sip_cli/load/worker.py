@@ -6,10 +6,11 @@ It is told what to do by rows of JSON on standard input, the plan first, then `{
 
 import asyncio
 import json
+import os
 import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -179,6 +180,8 @@ class Worker:
                 break
             self.tally.record("late", max(0.0, self.now() - start - moment) * 1000)
             if len(self._tasks) >= plan.limit:
+                # Placed it counts as, like one that the phone refuses: shares are of the calls that were due.
+                self.tally.count("placed", self.second(self.now()))
                 self.tally.fail(f"more than {plan.limit} at a time", self.second(self.now()))
                 continue
             scenario = choose(self.scenarios, plan.arrivals.seed, number)
@@ -285,11 +288,18 @@ def _clip() -> Clip:
     return Clip(np.ascontiguousarray(whole.samples[: 2 * whole.rate]), whole.rate)
 
 
-def _tell(row: dict[str, Any]) -> None:
-    print(json.dumps(row), flush=True)
+def _own_output() -> TextIO:
+    """Standard output, for rows alone: what scenarios and programs that they start print goes to standard error."""
+    rows = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    sys.stdout = sys.stderr
+    return rows
 
 
-async def _serve() -> int:
+async def _serve(rows: TextIO) -> int:
+    def tell(row: dict[str, Any]) -> None:
+        print(json.dumps(row), file=rows, flush=True)
+
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=1 << 24)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -300,13 +310,13 @@ async def _serve() -> int:
         try:
             await worker.log_in()
         except ConnectionError as error:
-            _tell({"event": "failed", "exit": error.errno, "error": error.strerror})
+            tell({"event": "failed", "exit": error.errno, "error": error.strerror})
             return FAILED
         except TimeoutError:
             where = ", ".join(worker.account_options.servers)
-            _tell({"event": "failed", "exit": UNREACHABLE, "error": f"no answer from {where}; check the address"})
+            tell({"event": "failed", "exit": UNREACHABLE, "error": f"no answer from {where}; check the address"})
             return FAILED
-        _tell({"event": "ready"})
+        tell({"event": "ready"})
         order = json.loads(await reader.readline() or b"{}")
 
         async def listen() -> None:
@@ -316,7 +326,7 @@ async def _serve() -> int:
 
         async def report() -> None:
             while True:
-                _tell(worker.progress())
+                tell(worker.progress())
                 await asyncio.sleep(TELL_EVERY)
 
         beside = [loop.create_task(listen()), loop.create_task(report())]
@@ -329,14 +339,14 @@ async def _serve() -> int:
         with suppress(TimeoutError):
             async with asyncio.timeout(5.0):
                 await worker.closed.wait()
-    _tell({"event": "done", "tally": worker.tally.as_dict()})
+    tell({"event": "done", "tally": worker.tally.as_dict()})
     return DONE
 
 
 def main() -> None:
     """`python -m sansio_sip_cli.load.worker`."""
     go_first()
-    sys.exit(asyncio.run(_serve()))
+    sys.exit(asyncio.run(_serve(_own_output())))
 
 
 if __name__ == "__main__":

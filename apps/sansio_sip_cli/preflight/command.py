@@ -13,7 +13,7 @@ import numpy as np
 from sansio_sip.softphone import events
 from sansio_sip.softphone.media_plane import MediaOptions, MediaProfile
 from sansio_sip.softphone.softphone import Softphone
-from sansio_sip_cli.account import SECONDS, account_options
+from sansio_sip_cli.account import SECONDS, account_options, warn_unless
 from sansio_sip_cli.account_plan import AccountPlan
 from sansio_sip_cli.audio import SPEECH, Clip, Recorder, load
 from sansio_sip_cli.build import Recording, build_engine, build_phone
@@ -55,8 +55,7 @@ def preflight(echo: str | None, ring_timeout: float, **options: Any) -> int:
     run = Run.of(options)
     if not run.account.servers:
         raise click.UsageError("preflight looks at the way to a server: give --server, or leave out --no-register")
-    if not run.account.tls_verify:
-        print("sansio-sip: --insecure: anybody can pretend to be this server", file=sys.stderr)
+    warn_unless(tls_verify=run.account.tls_verify)
     recording = Recording(Path(run.trace), full=run.trace_audio) if run.trace is not None else None
     runtime = choose(run.runtime)
     try:

@@ -1,13 +1,12 @@
 """`phone`: a telephone in the terminal."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sansio_sip_cli.account import account_options
+from sansio_sip_cli.account import account_options, warn_unless
 from sansio_sip_cli.build import Recording, build_phone
 from sansio_sip_cli.exit_status import DONE
 from sansio_sip_cli.phone_commands import Run
@@ -48,8 +47,7 @@ def phone(audio: str, **options: Any) -> int:
     run = Run.of(options, allow_multiple_incoming=True)
     if run.runtime != "asyncio" or run.as_json:
         raise click.UsageError("phone is for people, on asyncio: leave out --runtime trio and --json")
-    if not run.account.tls_verify:
-        print("sansio-sip: --insecure: anybody can pretend to be this server", file=sys.stderr)
+    warn_unless(tls_verify=run.account.tls_verify)
     warning = ""
     try:
         devices = backend(audio)
