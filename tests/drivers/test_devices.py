@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -230,7 +231,7 @@ class Stuck(VirtualDevices):
     watch_interval = 0.01
 
     def __init__(self) -> None:
-        super().__init__({}, {"x": Recording()})
+        super().__init__({"a": (COUNT, 16_000)}, {"x": Recording()})
         self.go = threading.Event()
         self.go.set()
         self.slow = threading.Event()  # somebody waits in here
@@ -239,6 +240,10 @@ class Stuck(VirtualDevices):
     def devices(self) -> tuple[AudioDevice, ...]:
         self.wait()
         return super().devices()
+
+    def open_microphone(self, device_id: str) -> VirtualMicrophone:
+        self.wait()
+        raise DeviceError("NotAllowedError")
 
     def open_speaker(self, device_id: str) -> VirtualSpeaker:
         self.wait()
@@ -313,5 +318,27 @@ def test_what_was_cancelled_keeps_its_turn_until_it_is_done(runtime: Any, caplog
         assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
             "an audio device cannot be closed: the disk is full"
         ] * 2
+
+    runtime.run(main)
+
+
+@pytest.mark.parametrize("runtime", [Asyncio, Trio], ids=lambda runtime: runtime.name)
+def test_a_stream_that_nobody_got_is_forgotten(runtime: Any) -> None:
+    devices = Stuck()
+
+    async def main() -> None:
+        async with FRONTS[runtime.name].open_client(OPTIONS, devices=devices) as client:
+            while client.machine._permitted is None:  # it is tried once by itself
+                await runtime.sleep(0.01)
+            with pytest.raises(DeviceError, match="NotAllowedError"):
+                await client.reveal_audio_devices("returnStream")
+            assert client._streams == []
+            assert client.machine._streams is False
+            devices.go.clear()
+            with pytest.raises(TimeoutError if runtime is Asyncio else trio.TooSlowError):
+                await runtime.within(0.1, partial(client.reveal_audio_devices, "returnStream"))
+            devices.go.set()
+            assert client._streams == []
+            assert client.machine._streams is False
 
     runtime.run(main)

@@ -114,10 +114,13 @@ class ClientHandle:
             self.machine.reveal_audio_devices(arg, now=self.driver.now())
             self.driver.flush()
             await self._bell.until(lambda: bool(found) or self._closed)
+            if not found or found[0].error:
+                raise DeviceError(found[0].error if found else "AbortError")
+        except BaseException:
+            self._forget_stream(stream)  # nobody has it
+            raise
         finally:
             self._waiters.remove(waiter)
-        if not found or found[0].error:
-            raise DeviceError(found[0].error if found else "AbortError")
         return stream if arg == "returnStream" else "success"
 
     def close_stream(self) -> None:
@@ -125,6 +128,13 @@ class ClientHandle:
         self.machine.close_stream(now=self.driver.now())
         self.driver.flush_soon()
         self._end_streams()
+
+    def _forget_stream(self, stream: Subscription[client_events.MicrophoneAudio]) -> None:
+        """The last one closes the microphone."""
+        if stream in self._streams:
+            self._streams.remove(stream)
+            if not self._streams:
+                self.close_stream()
 
     def played(self, role: Role) -> Subscription[PlayAudio]:
         """All that is played in that role from now on, as an async iterator, besides what the device makes of it.
