@@ -5,11 +5,13 @@ Theory of operation
 PortAudio calls back in a thread of its own, with a piece to play or one that was captured; it must not wait. A queue of
 pieces lies between that thread and the event loop: `deque` needs no lock for one reader and one writer.
 
-Its list of devices is made once; a new one takes closing all streams. So devices are looked for again while none is
-open, and one that stops while it is open says so itself.
+Its list of devices is made once for the process; a new one takes closing all streams. So devices are looked for again
+while none is open that was opened here, by whichever client, and one that stops while it is open says so itself.
+Streams that the program opens with sounddevice by itself cannot be seen: a look for devices would close them.
 """
 
 from collections import deque
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,13 @@ PIECE = 0.010
 LOWEST, HIGHEST = 8_000, 48_000  # Hz
 
 
+class _Process:
+    """What all clients of this process share: PortAudio is begun and ended for all of it. Use it under `lock`."""
+
+    lock = Lock()
+    open_streams = 0
+
+
 class PortAudioDevices:
     """All devices of the system. Raises DeviceError where sounddevice or PortAudio is missing."""
 
@@ -47,15 +56,16 @@ class PortAudioDevices:
         except (ImportError, OSError) as error:
             raise DeviceError("NotFoundError", f"no PortAudio: {error}; install sansio-sip[devices]") from error
         self._sound: Any = sounddevice
-        self._open = 0
 
     def devices(self) -> tuple[AudioDevice, ...]:
         try:
-            if not self._open:
-                # PortAudio looks once, when it begins.
-                self._sound._terminate()
-                self._sound._initialize()
-            hosts = self._sound.query_hostapis()
+            with _Process.lock:
+                if not _Process.open_streams:
+                    # PortAudio looks once, when it begins.
+                    self._sound._terminate()
+                    self._sound._initialize()
+                hosts = self._sound.query_hostapis()
+                all_rows = list(self._sound.query_devices())
         except self._sound.PortAudioError:
             return ()  # there is no sound system, now
         found: list[AudioDevice] = []
@@ -64,7 +74,7 @@ class PortAudioDevices:
             ("audiooutput", "max_output_channels"),
         )
         for kind, channels in kinds:
-            rows = [row for row in self._sound.query_devices() if row[channels] > 0]
+            rows = [row for row in all_rows if row[channels] > 0]
             if rows:
                 found.append(AudioDevice(DEFAULT, kind, "Default"))
             seen: set[str] = set()
@@ -86,6 +96,12 @@ class PortAudioDevices:
 
     def stream(self, kind: DeviceKind, device_id: str, **arguments: Any) -> tuple[Any, int]:
         """A stream that waits to be started, and its rate in Hz. Raises DeviceError."""
+        with _Process.lock:
+            made = self._made(kind, device_id, **arguments)
+            _Process.open_streams += 1
+        return made
+
+    def _made(self, kind: DeviceKind, device_id: str, **arguments: Any) -> tuple[Any, int]:
         made = self._sound.InputStream if kind == "audioinput" else self._sound.OutputStream
         try:
             index = self._index(kind, device_id)
@@ -105,7 +121,6 @@ class PortAudioDevices:
             )
         except (self._sound.PortAudioError, ValueError) as error:
             raise DeviceError("NotReadableError", str(error)) from error
-        self._open += 1
         return stream, rate
 
     def start(self, stream: Any) -> None:
@@ -119,7 +134,8 @@ class PortAudioDevices:
 
     def closed(self) -> None:
         """A stream is gone."""
-        self._open -= 1
+        with _Process.lock:
+            _Process.open_streams -= 1
 
     def _index(self, kind: DeviceKind, device_id: str) -> int | None:
         """The number of a device; None is PortAudio's for the default."""
