@@ -19,7 +19,10 @@ from sansio_sip.softphone import AccountOptions, MediaProfile, events
 from sansio_sip_async import Account, CallError
 from sansio_sip_devices.wav_file import WavWriter, read_wav_file
 
-pytestmark = pytest.mark.parametrize("runtime", [Asyncio, Trio], ids=lambda runtime: runtime.name)
+pytestmark = [
+    pytest.mark.realtime,
+    pytest.mark.parametrize("runtime", [Asyncio, Trio], ids=lambda runtime: runtime.name),
+]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
