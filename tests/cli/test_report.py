@@ -225,6 +225,19 @@ def test_a_trace_that_was_edited_is_told(short: Path, tmp_path: Path) -> None:
     assert "The replay differs" in (tmp_path / "x.html").read_text()
 
 
+def test_a_recording_that_cannot_be_read(short: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty one beside the trace, as a call that was never answered leaves it, is told of on the page."""
+    out = short.with_suffix(".html")
+    wav = short.with_suffix(".wav")
+    wav.write_bytes(wav_header(0, 16_000))
+    for words, status in (([], 0), (["--recording", str(wav)], 2)):
+        with pytest.raises(SystemExit) as left:
+            main(["report", str(short), "-o", str(out), *words])
+        assert left.value.code == status
+    assert "holds no audio" in Elements(out.read_text()).text
+    assert "holds no audio" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", ["", "{}\n", '{"trace": 1}\n[]\n', "\xff\xfe"])
 def test_what_is_no_trace_is_refused(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x").write_text(content, encoding="latin-1")

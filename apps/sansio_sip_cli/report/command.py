@@ -38,7 +38,7 @@ def report(trace: Path, output: Path, recordings: tuple[Path, ...], as_json: boo
         raise click.UsageError(f"cannot read {trace}: {error.strerror}; give a file that `--trace` wrote") from None
     except (ParseError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{trace} is not a trace: {error}") from None
-    text = page(story, recordings or beside(trace, story.machines))
+    text = page(story, recordings, () if recordings else beside(trace, story.machines))
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from sansio_sip.softphone.quality import QualityOptions
+from sansio_sip_cli.audio import UnreadableAudio
 
 from .ladder import ladder
 from .markup import Child, Html, element, joined
@@ -37,8 +38,8 @@ SECTIONS = (
 )
 
 
-def page(story: Story, recordings: Iterable[Path]) -> str:
-    """The whole page. Raises UnreadableAudio for a recording that is none."""
+def page(story: Story, recordings: Iterable[Path], beside: Iterable[Path] = ()) -> str:
+    """The whole page. Raises UnreadableAudio for one of `recordings` that is none; shows why for one of `beside`."""
     style, script = (files(__package__).joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
     allowed = base64.b64encode(sha256(script.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; media-src data:"
@@ -47,7 +48,7 @@ def page(story: Story, recordings: Iterable[Path]) -> str:
         "timeline": _timeline(story),
         "ladder": ladder(story),
         "quality": _quality(story),
-        "recordings": _recordings(recordings),
+        "recordings": _recordings(recordings, beside),
         "warnings": _warnings(story),
         "ice": _ice(story),
         "timers": _timers(story),
@@ -281,12 +282,19 @@ def _warned(call: CallStory, kind: str = "") -> Iterable[tuple[float, float]]:
         yield since, last
 
 
-def _recordings(paths: Iterable[Path]) -> Html:
+def _recordings(named: Iterable[Path], beside: Iterable[Path]) -> Html:
     room, parts = MAX_AUDIO, []
-    for path in paths:
-        drawn, taken = waveform(path, room)
-        room -= taken
-        parts.append(drawn)
+    for paths, is_strict in ((named, True), (beside, False)):
+        for path in paths:
+            try:
+                drawn, taken = waveform(path, room)
+            except UnreadableAudio as error:
+                if is_strict:
+                    raise
+                caption = element("figcaption", element("b", path.name), f" {error.message}")
+                drawn, taken = element("figure", caption, class_="recording"), 0
+            room -= taken
+            parts.append(drawn)
     if not parts:
         return element("p", "None lie beside the trace; name them with --recording.", class_="soft")
     return joined(*parts)
