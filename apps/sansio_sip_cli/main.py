@@ -31,6 +31,17 @@ COMMANDS = {
     "export": ("ladder", "Write a trace as pcapng for Wireshark."),
 }
 
+# Packages that the library does without, and the extra that brings each.
+OPTIONAL = {
+    "rich": "cli",
+    "textual": "phone",
+    "hdrh": "load",
+    "starlette": "web",
+    "uvicorn": "web",
+    "sounddevice": "devices",
+    "dpkt": "pcap",
+}
+
 
 class Commands(click.Group):
     """The commands of the table above."""
@@ -41,7 +52,15 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f".{COMMANDS[cmd_name][0]}", __package__), cmd_name)
+        try:
+            module = import_module(f".{COMMANDS[cmd_name][0]}", __package__)
+        except ModuleNotFoundError as error:
+            name = (error.name or "").partition(".")[0]
+            if name not in OPTIONAL:
+                raise
+            extra = cmd_name if cmd_name in ("load", "phone") else OPTIONAL[name]
+            raise click.ClickException(f"{name} is not installed; pip install 'sansio-sip[{extra}]'") from None
+        command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command
 

@@ -138,6 +138,17 @@ def test_output_that_nobody_reads_is_no_traceback() -> None:
     assert lines.errors == ["1"]
 
 
+@pytest.mark.parametrize(
+    ("name", "missing", "extra"), [("demo", "rich", "cli"), ("load", "rich", "load"), ("phone", "rich", "phone")]
+)
+def test_what_is_not_installed_is_said_with_its_remedy(name: str, missing: str, extra: str) -> None:
+    words = [] if name == "demo" else ["sip:alice@127.0.0.1", *(["bob"] if name == "load" else [])]
+    source = "import sys\nsys.modules[sys.argv[1]] = None\nfrom sansio_sip_cli.main import main\nmain(sys.argv[2:])\n"
+    result = python(source, missing, name, *words)
+    assert result.returncode == 2, result
+    assert result.stderr == f"sansio-sip: {missing} is not installed; pip install 'sansio-sip[{extra}]'\n"
+
+
 def test_judging_loads_no_crypto_and_no_codec() -> None:
     result = python(
         "import sys\nfrom sansio_sip_cli.main import main\n"

@@ -35,9 +35,10 @@ def phone(audio: str, **options: Any) -> int:
     try:
         from .screen import PhoneScreen
     except ModuleNotFoundError as error:
-        if error.name != "textual":
+        name = (error.name or "").partition(".")[0]
+        if name not in ("textual", "rich"):
             raise
-        raise click.ClickException("textual is not installed; pip install 'sansio-sip[phone]'") from None
+        raise click.ClickException(f"{name} is not installed; pip install 'sansio-sip[phone]'") from None
     from sansio_sip_asyncio.driver import open_driver
     from sansio_sip_devices import DeviceError
 
