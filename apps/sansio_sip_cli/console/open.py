@@ -5,7 +5,7 @@ import secrets
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import click
 
@@ -40,12 +40,13 @@ class WebConsole:
             print("sansio-sip: --web is not on loopback: token and console go in the clear", file=sys.stderr)
         server = self._server
         console = Console(self._board, lambda: server.counters, self._token)
-        try:
-            async with serving(console, self._address, self._token) as url:
-                yield url
-        except OSError as error:
-            where = f"{self._address}: {error.strerror or error}"
-            raise click.UsageError(f"--web cannot listen at {where}; choose another port") from None
+        async with AsyncExitStack() as stack:
+            try:
+                url = await stack.enter_async_context(serving(console, self._address, self._token))
+            except OSError as error:
+                where = f"{self._address}: {error.strerror or error}"
+                raise click.UsageError(f"--web cannot listen at {where}; choose another port") from None
+            yield url
 
 
 def _is_loopback(host: str) -> bool:
