@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dpkt
 import pytest
 from cli.phones import complaint
 from interop.peers import ROOT, SPEECH, capture, namespace, sansio_sip
@@ -12,8 +13,9 @@ from simulation.phones import Network
 
 from sansio_sip.effects import Address
 from sansio_sip.pcapng import packets_of, pcapng
+from sansio_sip.sip.parser import parse_message
 from sansio_sip.trace import TraceWriter
-from sansio_sip_cli.capture import sip_in
+from sansio_sip_cli.capture import MAX_WAITING, sip_in
 from sansio_sip_cli.capture_replay import play_capture
 from sansio_sip_cli.main import main
 
@@ -133,3 +135,74 @@ def test_what_tshark_has_captured(transport: str, tmp_path: Path) -> None:
     parsed = subprocess.run(own, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
     assert parsed.returncode == 0, parsed.stdout
     assert parsed.stdout.count("valid request INVITE") >= 2
+
+
+def message(number: int, body: int = 0) -> bytes:
+    lines = (
+        "OPTIONS sip:bob@10.0.0.2 SIP/2.0",
+        f"Via: SIP/2.0/TCP 10.0.0.9;branch=z9hG4bK{number}",
+        "From: <sip:alice@10.0.0.9>;tag=a",
+        "To: <sip:bob@10.0.0.2>",
+        f"Call-ID: {number}",
+        f"CSeq: {number} OPTIONS",
+        f"Content-Length: {body}",
+        "",
+        "",
+    )
+    return "\r\n".join(lines).encode() + b"x" * body
+
+
+def found_in(path: Path, *segments: tuple[int, bytes], begins: tuple[int, ...] = ()) -> list[str]:
+    """The Call-IDs, or errors, of a stream whose segments were captured like this; `begins` are those with a SYN."""
+    with path.open("wb") as file:
+        writer = dpkt.pcap.Writer(file, linktype=dpkt.pcap.DLT_RAW)
+        for index, (sequence, data) in enumerate(segments):
+            flags = dpkt.tcp.TH_SYN if index in begins else dpkt.tcp.TH_ACK
+            segment = dpkt.tcp.TCP(sport=4000, dport=5060, seq=sequence % (1 << 32), flags=flags, data=data)
+            ends = {"src": bytes((10, 0, 0, 9)), "dst": bytes((10, 0, 0, 2))}
+            writer.writepkt(bytes(dpkt.ip.IP(**ends, p=dpkt.ip.IP_PROTO_TCP, data=segment)), ts=float(index))
+    rows = list(sip_in(path))
+    assert [row.number for row in rows] == sorted(row.number for row in rows)
+    return [
+        str(parse_message(row.data).call_id) if isinstance(row.data, bytes) else row.data.reason.partition(" in the")[0]
+        for row in rows
+    ]
+
+
+def laid_out(*messages: bytes, start: int = (1 << 32) - 700) -> list[tuple[int, bytes]]:
+    """One segment for each, on numbers that wrap."""
+    return [(start + sum(map(len, messages[:index])), data) for index, data in enumerate(messages)]
+
+
+def test_segments_out_of_order_and_sent_again_are_one_stream(tmp_path: Path) -> None:
+    parts = laid_out(*(message(number, body=100) for number in range(6)))
+    joined = (parts[3][0], parts[3][1] + parts[4][1])  # sent again as one, with what has come and what has not
+    order = [parts[0], parts[2], parts[1], parts[1], parts[3], joined, parts[5]]
+    assert found_in(tmp_path / "a.pcap", *order) == ["0", "1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize("after", [3, MAX_WAITING + 20])
+def test_a_lost_segment_is_told_and_the_rest_is_read(after: int, tmp_path: Path) -> None:
+    parts = laid_out(*(message(number) for number in range(after)))
+    gap = len(parts[1][1])
+    rest = [str(number) for number in range(2, after)]
+    assert found_in(tmp_path / "a.pcap", parts[0], *parts[2:]) == ["0", f"{gap} octets are missing", *rest]
+
+
+def test_after_a_gap_the_rest_of_a_message_is_passed_over(tmp_path: Path) -> None:
+    first, long, last = message(0), message(1, body=900), message(2)
+    parts = laid_out(first, long[:600], long[600:900], long[900:], last)
+    assert found_in(tmp_path / "a.pcap", parts[0], parts[1], *parts[3:]) == ["0", "300 octets are missing", "2"]
+
+
+def test_a_connection_from_the_same_port_is_another_stream(tmp_path: Path) -> None:
+    parts = laid_out(message(0), message(1), message(2))
+    again = laid_out(message(7), message(8), start=77)
+    order = [parts[0], parts[2], (76, b""), *again]
+    assert found_in(tmp_path / "a.pcap", *order, begins=(2,)) == [
+        "0",
+        f"{len(parts[1][1])} octets are missing",
+        "2",
+        "7",
+        "8",
+    ]
