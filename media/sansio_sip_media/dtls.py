@@ -15,7 +15,8 @@ Retransmission (RFC 6347 section 4.2.4) has two ends to please:
   understands: it knows a datagram that it has had before, and sends its answer again.
 
 Where ICE has measured the way there and back, a flight without an answer goes out more often, as it was: after three
-round trips, and a second after each retransmission. What was lost need not be waited for, and nothing else changes.
+round trips, then after twice that and so on, as long as an answer may still come before it is made anew; later, a
+second after each time that it was. What was lost need not be waited for. On slow ways there is no room for it.
 
 DTLS 1.3 (RFC 9147) has acknowledgements and other flights; the providers stay at 1.2.
 """
@@ -270,6 +271,7 @@ class DtlsTransport:
             match timer:
                 case Timer.REPEAT:
                     self._send(self._flight)
+                    self._sent_at = now
                     self.retransmissions += 1
                     self._repeat_in *= 2
                     self._arm_repeat(now)

@@ -17,10 +17,13 @@ __all__ = ["SoundDesk"]
 KEY_SECONDS = 0.2
 
 # Seconds of a medium that are kept: nobody lets a telephone ring for longer, and it is data of somebody else.
-MAX_MEDIUM = 300.0
+MAX_MEDIUM = 60.0
 
 # Media kept at a time: the rings, and one for each key.
 MAX_MEDIA = 32
+
+# Hz; any that audio has would do.
+REFERENCE_RATE = 8_000
 
 # Seconds of what is heard that may wait to be mixed.
 MAX_WAITING = 0.2
@@ -73,16 +76,20 @@ class SoundDesk:
     def keep(self, medium: str, samples: Int16, rate: int) -> None:
         if len(self._media) >= MAX_MEDIA and medium not in self._media:
             self.forget(next(iter(self._media)))
+        Resampler(rate, REFERENCE_RATE)  # raises ValueError for what is no rate of audio
         kept = np.asarray(samples, dtype=np.int16).reshape(-1)[: int(MAX_MEDIUM * rate)]
         self._media[medium] = (kept, rate)
 
     def forget(self, medium: str) -> None:
         self._media.pop(medium, None)
+        for player in [each for each, sound in self._sounds.items() if sound.medium == medium]:
+            self._players.pop(player, None)
 
     # Players
 
     def start(self, player: str, sound: Sound) -> None:
-        self._generator(sound, 8_000)  # raises for what there is not, before anything has changed
+        if sound.kind is not SoundKind.MEDIUM:
+            self._generator(sound, REFERENCE_RATE)  # raises for what there is not, before anything has changed
         self._sounds[player] = sound
         self._players.pop(player, None)
 
@@ -128,6 +135,7 @@ class SoundDesk:
         samples, own = self._media.get(sound.medium, (SILENT, rate))
         if own != rate and len(samples):
             samples = Resampler(own, rate).process(samples)
+            self._media[sound.medium] = (samples, rate)  # once for all the times that it is played
         return _MediumPlayer(samples, repeats=sound.repeats)
 
     def _take(self, count: int) -> Int16:

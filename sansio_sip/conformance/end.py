@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from sansio_sip.context import Context, Secret
+from sansio_sip.errors import ParseError
 from sansio_sip.sip.authorization import Answered, Authenticator
 from sansio_sip.sip.message import Headers, Message, Request, Response
 from sansio_sip.sip.status import reason_phrase
@@ -358,14 +359,14 @@ class End:
                 yield from self.ack(leg)
                 try:
                     yield from self.exchange(self.request("BYE", leg=leg), LINGER)
-                except Failed:
+                except (Failed, ParseError):
                     continue  # the case has its verdict
 
     def alive(self) -> Generator[Step, Heard, bool]:
         """Whether the target answers OPTIONS."""
         try:
             return (yield from self.exchange(self.request("OPTIONS"))) is not None
-        except Failed:
+        except (Failed, ParseError):
             return True
 
     def silence(self) -> Generator[Step, Heard, None]:

@@ -57,8 +57,9 @@ class Matrix:
         widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
         lines = [f"{self.target}: {self.summary()}", ""]
         for row in rows:
-            cells = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-            lines.append("  ".join((row[0].ljust(widths[0]), *cells)).replace(" 0", " ."))
+            numbers = ["." if cell == "0" else cell for cell in row[1:]]
+            cells = (cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True))
+            lines.append("  ".join((row[0].ljust(widths[0]), *cells)))
         for verdict in (Verdict.FAIL, Verdict.SILENT, Verdict.NOT_APPLICABLE):
             found = [result for result in self.results if result.verdict is verdict]
             lines += ["", f"{verdict.value}:"] if found else []

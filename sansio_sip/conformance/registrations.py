@@ -5,7 +5,7 @@ from typing import Final
 
 from sansio_sip.context import Secret
 from sansio_sip.sip.authorization import Answered
-from sansio_sip.sip.headers import NameAddress
+from sansio_sip.sip.headers import NameAddress, seconds
 from sansio_sip.sip.message import Request, Response
 from sansio_sip.sip.uri import SipUri
 
@@ -64,7 +64,7 @@ def new(end: End) -> Script:
     found = bindings(response).get(own(end))
     if found is None:
         raise Failed("the 200 does not list the contact")
-    if not 0 < int(found.parameter("expires") or response.headers.get("Expires") or 0) <= 600:
+    if not 0 < seconds(found.parameter("expires") or response.headers.get("Expires") or "0") <= 600:
         raise Failed("the 200 does not say for how long, or for longer than asked")
     yield from clear(end)
 
@@ -155,7 +155,7 @@ def older(end: End) -> Script:
 def parameter(end: End) -> Script:
     response = yield from accepted(end, register(end, f"<{end.contact}>;expires=300", expires=3000))
     found = bindings(response).get(own(end))
-    if found is None or int(found.parameter("expires") or 3000) > 300:
+    if found is None or seconds(found.parameter("expires") or "3000") > 300:
         raise Failed("the expires of the contact does not count")
     yield from clear(end)
 

@@ -31,6 +31,9 @@ __all__ = ["CaseFinished", "CaseStarted", "ConformanceRun", "RunFinished", "RunO
 # A target that has closed a flow may need a moment before it takes another.
 PAUSE = (0.2, 1.0)  # seconds
 
+# So many refused connections in a row, and it is not there.
+REFUSALS = 3
+
 _STATUS_LINE = re.compile(rb"SIP/2\.0 (\d{3}) ")
 
 # A target that has said nothing in so many cases is not there: OPTIONS and a call are among the first.
@@ -107,6 +110,7 @@ class ConformanceRun:
         self._until: float | None = None
         self._began = 0.0
         self.lively = lively
+        self._refusals = 0
         self._heard = False
         self._heard_from: Address | None = None
         self._finished = False
@@ -240,6 +244,9 @@ class ConformanceRun:
         self._until = now if end.closed else min(step.until, max(now, self._began + MAX_CASE))
         if now >= self._began + MAX_CASE:
             script.close()
+            for leg in end.legs:  # without waiting for what the target makes of it
+                if not leg.ended:
+                    self._send(bytes(end.request("BYE", leg=leg)), now)
             late = Result(
                 self._cases[len(self._results)], Verdict.FAIL, f"no end within {MAX_CASE:.0f} s", now - self._began
             )
@@ -290,13 +297,15 @@ class ConformanceRun:
                 case None:
                     return
                 case ConnectionOpened(hop):
+                    self._refusals = 0
                     if self._script is None:
                         self._hop = hop
                         self._begin(hop, now)
                 case ConnectionLost():
                     self._on_lost(now)
                 case ConnectionFailed(reason):
-                    if self._script is None:
+                    self._refusals += 1
+                    if self._script is None and self._refusals == REFUSALS:
                         self._finish(now, f"the target cannot be reached: {reason}")
                 case MessageArrived(data, hop):
                     self._heard = True

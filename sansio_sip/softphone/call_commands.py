@@ -219,7 +219,7 @@ class CallCommands(ABC):
 
         Raises LocalProtocolError where a call has no audio yet.
         """
-        self._calls.media.set_conference(tuple(calls), now=now)
+        self._calls.media.set_conference(tuple(dict.fromkeys(calls)), now=now)
 
     @recorded
     def watch_levels(self, call: CallUuid, on: bool, *, now: float) -> None:

@@ -34,6 +34,7 @@ from sansio_sip.sip.call_events import (
     CallConfirmed,
     CallEnded,
     CallEvent,
+    CallId,
     CallProgress,
     CallRedirected,
     DescriptionChanged,
@@ -146,7 +147,7 @@ class CallControl:
         row.answering = True
         if row.early_answer and row.sip is not None:
             # RFC 3261 section 13.2.1: the 200 says again what the provisional response has said.
-            self._calls.user_agent(row).answer(row.sip, row.early_answer, now=now)
+            self._accept(row, row.sip, row.early_answer, now)
             self._calls.touched(row)
             return
         if row.session is not None:
@@ -543,13 +544,17 @@ class CallControl:
                 user_agent.progress(call.sip, body, now=now)
         elif call.sip is not None:
             with unless_over:
-                user_agent.answer(call.sip, body, now=now)
-            if call.replaces is not None and call.replaces in self._calls:
-                self._hang_up(self._calls.get(call.replaces), now)
+                self._accept(call, call.sip, body, now)
         else:
             self._invite(call, body, now)
             return
         self._calls.touched(call)
+
+    def _accept(self, call: Call, sip: CallId, body: bytes, now: float) -> None:
+        """The 200, and the end of the call that this one replaces (RFC 3891 section 3)."""
+        self._calls.user_agent(call).answer(sip, body, now=now)
+        if call.replaces is not None and call.replaces in self._calls:
+            self._hang_up(self._calls.get(call.replaces), now)
 
     def _invite(self, call: Call, body: bytes, now: float) -> None:
         uri = parse_uri(call.dest)

@@ -322,7 +322,8 @@ class DeviceCommands(AudioCommands):
         match output:
             case events.CallAnswered() if output.call == self._active and self._has_devices:
                 if self._options.automatic_gain_control:
-                    self._phone.set_automatic_gain(output.call, True, now=now)
+                    with suppress(LocalProtocolError):  # it has ended by what came in the same octets
+                        self._phone.set_automatic_gain(output.call, True, now=now)
                 self._captured_at = now
                 self._timers.arm(Timer.MICROPHONE, now + self._options.quality.microphone_timeout)
             case events.CallTerminated() | events.CallFailed() | events.IncomingCallCanceled():

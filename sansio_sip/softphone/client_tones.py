@@ -147,6 +147,8 @@ class ToneCommands(DeviceCommands):
         if not self._is_tone("set_dtmf_tone", value, now):
             return False
         self._key_tones[str(digit)] = self._fresh(value)
+        if self._key == str(digit):
+            self._key = ""  # it does not sound on as it was
         self._load_media()
         return True
 
@@ -198,7 +200,11 @@ class ToneCommands(DeviceCommands):
         source = self._loading.pop(request, None)
         if source is None or source not in self._media_wanted():
             return
-        self._media.sounds.keep(source, samples, rate)
+        try:
+            self._media.sounds.keep(source, samples, rate)
+        except ValueError as error:
+            self._not_loaded(source, str(error), now)
+            return
         self._loaded[source] = True
         self._settle(now)
 
@@ -207,7 +213,10 @@ class ToneCommands(DeviceCommands):
         """A medium cannot be read."""
         source = self._loading.pop(request, None)
         if source is not None:
-            self._log(ERROR, f"medium {source!r} cannot be read: {reason}; the default tone is played", now)
+            self._not_loaded(source, reason, now)
+
+    def _not_loaded(self, source: str, reason: str, now: float) -> None:
+        self._log(ERROR, f"medium {source!r} cannot be read: {reason}; the default tone is played", now)
 
     # What is to be heard
 
@@ -304,7 +313,8 @@ class ToneCommands(DeviceCommands):
             case Timer.SOUND:
                 self._play_pieces(now)
                 self._timers.arm(Timer.SOUND, self._next_piece)
-                if Player.KEY in self._playing and self._media.sounds.is_over(Player.KEY.value):
+                over = Player.KEY in self._playing and self._media.sounds.is_over(Player.KEY.value)
+                if over or Role.SPEAKER in self._unusable:  # nor does it wait for a speaker
                     self._key = ""
                 self._settle(now)
             case Timer.BUSY:

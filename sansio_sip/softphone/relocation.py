@@ -79,8 +79,8 @@ class Relocation:
         if call.session is not None:
             self._bound.pop(call.session, None)
         self._deadlines.pop(call.uuid, None)
-        if self._unheard.pop(call.uuid, None) is not None and not self._is_unheard(call.account):
-            self._account_of(call).hurry(False)
+        if call.uuid in self._unheard:
+            self._give_up_hearing(call)
 
     def connected(self, call: Call) -> None:
         """Media flows again."""
@@ -118,13 +118,20 @@ class Relocation:
 
     def overdue(self, *, now: float) -> list[Call]:
         """Calls to give up."""
-        found: dict[CallUuid, None] = {}
-        for deadlines in (self._deadlines, self._unheard):
-            due = [uuid for uuid, deadline in deadlines.items() if deadline <= now]
-            for uuid in due:
-                del deadlines[uuid]
-            found |= dict.fromkeys(due)
-        return [self._table.get(uuid) for uuid in found if uuid in self._table]
+        due = [uuid for each in (self._deadlines, self._unheard) for uuid, deadline in each.items() if deadline <= now]
+        found = [self._table.get(uuid) for uuid in dict.fromkeys(due) if uuid in self._table]
+        for uuid in due:
+            self._deadlines.pop(uuid, None)
+        for call in found:
+            if call.uuid in self._unheard:
+                self._give_up_hearing(call)
+        return found
+
+    def _give_up_hearing(self, call: Call) -> None:
+        """The call waits for signalling no longer; nor does its account hurry, where none does."""
+        del self._unheard[call.uuid]
+        if not self._is_unheard(call.account):
+            self._account_of(call).hurry(False)
 
     def next_timeout(self) -> float | None:
         return min((*self._deadlines.values(), *self._unheard.values()), default=None)

@@ -43,7 +43,7 @@ class SoundPlane(Protocol):
     """Players, by name, each with one sound. Samples are int16 of shape (n,) at `rate` Hz."""
 
     def keep(self, medium: str, samples: Any, rate: int) -> None:
-        """Keeps a medium under a name."""
+        """Keeps a medium under a name. Raises ValueError for a rate that no audio has."""
 
     def forget(self, medium: str) -> None:
         """Lets a medium go; what plays it falls silent."""

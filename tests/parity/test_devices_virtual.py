@@ -240,6 +240,17 @@ def test_a_default_that_fails_is_tried_again_when_devices_change() -> None:
     assert permissions(alice)[-1] == {"status": "success", "stream": True}
 
 
+def test_an_answer_of_a_call_that_has_ended_by_then_is_passed_over() -> None:
+    """A 200 and a BYE may come in the same octets: the phone is through with both before the client hears of one."""
+    scene = Scene()
+    alice, _bob, _ours, _theirs = in_a_call(scene)
+    (answered,) = alice.events(events.CallAnswered)
+    assert alice.hangup()
+    scene.wait(1.0)
+    alice.machine._active = answered.call
+    alice.do(alice.machine._noted, answered)
+
+
 def test_a_microphone_that_runs_fast_does_not_pile_up() -> None:
     scene = Scene()
     alice, _bob, ours, theirs = in_a_call(scene)

@@ -54,6 +54,10 @@ def test_M15_fault24_the_ringtone_is_what_was_set() -> None:
     assert bob.set_ring_tone("missing.wav")  # it is there now
     assert heard(theirs) == pytest.approx(800, abs=5)
     assert bob.set_ring_tone(17) is False
+    theirs.media["odd.wav"] = (sine(500, 1.0), 1_000)
+    assert bob.set_ring_tone("odd.wav")
+    assert heard(theirs) == pytest.approx(1250, abs=30)
+    assert "odd.wav" in bob.logged(40)[-1]
     assert alice.hangup()
     scene.wait(0.1)
     assert heard(theirs) == 0
@@ -242,6 +246,10 @@ def test_M12_keys_are_heard_here_too() -> None:
     run(scene, 0.3, ours)
     assert pitch(ours.heard()[:4_800], 48_000) == pytest.approx(800, abs=20)
     assert alice.set_dtmf_tone("12", True) is False
+    ours.lose(Role.SPEAKER, "NotReadableError")
+    alice.send_dtmf("2")
+    run(scene, 0.5, ours)
+    assert alice.machine.speaker_devices.media("dtmf").paused
 
 
 def test_M23_a_quiet_microphone_is_brought_to_the_level_of_speech() -> None:

@@ -70,6 +70,8 @@ def test_a_call_whose_signalling_does_not_come_back_is_given_up() -> None:
     scene.wait(4.0)
     (ended,) = alice.events(events.CallTerminated)
     assert ended.hangup_info.reason == "Connection Error"
+    (account,) = alice.machine._phone._accounts.values()
+    assert not account._signalling._connection.hurried  # tries are as far apart again as for one who only waits
 
 
 def test_a_lost_websocket_in_a_call_comes_back_registers_and_keeps_the_call() -> None:

@@ -62,7 +62,7 @@ def test_each_hears_all_others_until_he_leaves() -> None:
     assert room.hear() == {"bob": set(), "carol": set(), "dave": set()}
     room.join("bob", "carol", "dave")
     assert room.hear() == {"bob": {800.0, 1_100.0}, "carol": {500.0, 1_100.0}, "dave": {500.0, 800.0}}
-    room.join("dave")
+    room.join("dave", "dave")
     assert room.hear() == {"bob": {800.0}, "carol": {500.0}, "dave": set()}
     room.others["carol"].do(room.others["carol"].machine.hangup, room.others["carol"].only_call)
     assert room.hear() == {"bob": set(), "dave": set()}

@@ -163,11 +163,15 @@ def test_attended_transfer(server: str) -> None:
         assert sum(ends) == count
 
 
-def test_attended_transfer_rings_where_the_policy_asks() -> None:
+@pytest.mark.parametrize("heard_early", [False, True])
+def test_attended_transfer_rings_where_the_policy_asks(heard_early: bool) -> None:
     scene, alice, bob, carol, hers = attended(f"ws://{PBX}:8080", CallPolicy(refer=Consent.ALLOW, replaces=Consent.ASK))
     (_, ringing) = carol.events(events.IncomingCall)
     assert ringing.replaces == hers
     assert len(carol.machine.calls()) == 2
+    if heard_early:
+        carol.do(carol.machine.progress, ringing.call)
+        scene.wait(0.5)
     answer(carol, scene)
     scene.wait(1.0)
     assert carol.only_call == ringing.call

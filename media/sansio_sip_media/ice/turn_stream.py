@@ -32,6 +32,8 @@ class TurnFramer:
     def receive(self, data: bytes) -> Iterator[bytes]:
         """Feeds what has arrived; gives the messages that are complete by it."""
         for start in range(0, len(data), MAX_PIECES):
+            if self.broken:
+                return
             self._buffer += data[start : start + MAX_PIECES]
             yield from self._messages()
 
