@@ -81,6 +81,7 @@ class SideStreamCounters:
     fallbacks: int = 0  # sent as datagrams after all
     refused_streams: int = 0
     malformed: int = 0
+    unsent: int = 0  # dropped while their peer's name was looked up: too many at once
 
 
 @dataclass(slots=True)

@@ -6,8 +6,8 @@ Theory of operation
 a datagram, and looks up the names of peers. Messages go in with the hop that they are for:
 
 - a hop that names a stream beside the flow: they take it;
-- a hop whose address is a host name (peer to peer, `sip:bob@example.com`): it is looked up as RFC 3263 says, and they
-  wait; `Unreachable` says that it has no address;
+- a hop whose address is a host name (peer to peer, `sip:bob@example.com`): it is looked up as RFC 3263 says, for TCP
+  alone where the hop is TCP, and they wait; `Unreachable` says that it has no address;
 - any other: the flow, or a stream where the flow is UDP and the message too large.
 """
 
@@ -39,24 +39,28 @@ from .sip.transport import Hop
 __all__ = ["Signalling", "SignallingOutput", "Unreachable"]
 
 MAX_NAMES = 64
-"""Names of peers that are remembered; the oldest is asked again when it is met again."""
+"""Names of peers that are remembered; the oldest is asked again when it is met again. Were all of them being looked up,
+the oldest is given up: what waits for it is told that it is unreachable."""
 
 KEPT_FOR = 300.0
 """Seconds for which an answer holds; the records' own time is not known here. Nothing, where there was none."""
 
 MAX_WAITING = 16
-"""Messages that wait for one name."""
+"""Messages that wait for one name; more are dropped, and counted as `unsent`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """No message can go to `address`, whose host is a name: it was looked up, and there is nothing there."""
+    """No message can go to `address`, whose host is a name: it has no address, or too many are looked up at once."""
 
     address: Address
     reason: str
 
 
 SignallingOutput: TypeAlias = ConnectionOutput | Listen | Unreachable
+
+_Place: TypeAlias = tuple[Address, str | None]
+"""A peer's name and port, and the transport that its URI demands; None: whichever its records name."""
 
 
 @dataclass(slots=True)
@@ -93,8 +97,8 @@ class Signalling:
         self._outbox: Outbox[SignallingOutput] = Outbox()
         self._hop: Hop | None = None
         self._listener: FlowId | None = None
-        self._names: dict[Address, _Name] = {}
-        self._queries: dict[int, tuple[Address | None, int]] = {}  # whose question, and its number there
+        self._names: dict[_Place, _Name] = {}
+        self._queries: dict[int, tuple[_Place | None, int]] = {}  # whose question, and its number there
         self._query = 0
 
     @property
@@ -140,7 +144,8 @@ class Signalling:
         elif self._hop is None:
             return
         elif hop.address is not None and not is_ip_address(hop.address.host):
-            self._send_to_name(data, hop.address, now)
+            demanded = hop.transport if hop.transport != self._hop.transport else None
+            self._send_to_name(data, (hop.address, demanded), now)
         elif hop.transport == self._hop.transport:
             self._send_to(data, hop.address or self._hop.address, now)
         elif hop.transport == "TCP" and not self._hop.reliable:
@@ -150,12 +155,12 @@ class Signalling:
     # Inputs
 
     def resolved(self, query: int, records: tuple[Record, ...], *, now: float) -> None:
-        address, asked = self._queries.pop(query, (None, 0))
-        if address is None:
+        place, asked = self._queries.pop(query, (None, 0))
+        if place is None:
             self._connection.resolved(asked, records, now=now)
-        elif (name := self._names.get(address)) is not None and name.locator is not None:
+        elif (name := self._names.get(place)) is not None and name.locator is not None:
             name.locator.resolved(asked, records)
-            self._drain_locator(address, name, now)
+            self._drain_locator(place, name, now)
         self._drain(now)
 
     def flow_opened(
@@ -256,32 +261,48 @@ class Signalling:
 
     # Names
 
-    def _send_to_name(self, data: bytes, address: Address, now: float) -> None:
-        name = self._names.get(address)
+    def _send_to_name(self, data: bytes, place: _Place, now: float) -> None:
+        name = self._names.get(place)
         if name is None or (name.locator is None and name.known_until <= now):
-            while len(self._names) >= MAX_NAMES:
-                del self._names[next(iter(self._names))]
+            if name is None:
+                self._make_room()
+            address, transport = place
             locator = Locator(
                 self._context,
                 address.host,
                 address.port or None,
+                transport=transport,
                 transports=("UDP", "TCP"),
                 first_query=self._query + 1,
             )
-            name = self._names[address] = _Name(locator)
-            self._drain_locator(address, name, now)
+            name = self._names[place] = _Name(locator)
+            self._drain_locator(place, name, now)
         if name.locator is not None:
-            if data not in name.waiting and len(name.waiting) < MAX_WAITING:
+            if data in name.waiting:
+                return  # sent again, because there was no answer
+            if len(name.waiting) < MAX_WAITING:
                 name.waiting.append(data)
+            else:
+                self.counters.unsent += 1
         elif name.target is not None:
             self._send_to(data, name.target.address, now, by_stream=name.target.transport == "TCP")
 
-    def _drain_locator(self, address: Address, name: _Name, now: float) -> None:
+    def _make_room(self) -> None:
+        """Forgets the oldest name, rather one that nobody waits for."""
+        while len(self._names) >= MAX_NAMES:
+            known = (place for place, name in self._names.items() if name.locator is None)
+            oldest = next(known, next(iter(self._names)))
+            name = self._names.pop(oldest)
+            if name.waiting:
+                self.counters.unsent += len(name.waiting)
+                self._outbox.put(Unreachable(oldest[0], f"more than {MAX_NAMES} names are being looked up"))
+
+    def _drain_locator(self, place: _Place, name: _Name, now: float) -> None:
         assert name.locator is not None
         for output in name.locator.outputs():
             match output:
                 case Resolve():
-                    self._ask(output, address)
+                    self._ask(output, place)
                 case Located():
                     usable = [each for each in output.targets if self._usable(each)]
                     name.locator = None
@@ -290,9 +311,9 @@ class Signalling:
                     waiting, name.waiting = name.waiting, []
                     if usable:
                         for data in waiting:
-                            self._send_to_name(data, address, now)
+                            self._send_to_name(data, place, now)
                     else:
-                        self._outbox.put(Unreachable(address, output.reason or "it has no address that we can reach"))
+                        self._outbox.put(Unreachable(place[0], output.reason or "it has no address that we can reach"))
                 case _:
                     assert_never(output)
 
@@ -301,7 +322,7 @@ class Signalling:
         local = self._hop.local if self._hop is not None else None
         return local is None or (":" in local.host) == (":" in target.address.host)
 
-    def _ask(self, question: Resolve, address: Address | None) -> None:
+    def _ask(self, question: Resolve, place: _Place | None) -> None:
         self._query += 1
-        self._queries[self._query] = (address, question.query)
+        self._queries[self._query] = (place, question.query)
         self._outbox.put(Resolve(self._query, question.name, question.kind))

@@ -37,7 +37,8 @@ def way(identity: Identity, request: Request, peer: Hop | None) -> Hop | None:
     With a server, that is the flow to it. Without one, it is the address in the first Route or in the Request-URI;
     if that is a name, then `peer`, from where the last message of the dialog came; before there is any, the hop has the
     name in its address, and `signalling` looks it up. Who is to be reached by TCP, and has come to us by a stream, is
-    answered on that stream: it is the only one that a peer behind a NAT can have (RFC 5923 section 4).
+    answered on that stream: it is the only one that a peer behind a NAT can have (RFC 5923 section 4). There is no way
+    to a `sips:` URI but over TLS.
     """
     hop = identity.hop
     if hop is None or identity.has_server:
@@ -46,12 +47,17 @@ def way(identity: Identity, request: Request, peer: Hop | None) -> Hop | None:
     # A strict router stands in the Request-URI already (RFC 3261 section 12.2.1.1).
     loose = bool(routes) and isinstance(routes[0].uri, SipUri) and routes[0].uri.has_parameter("lr")
     target = routes[0].uri if loose else request.uri
+    # RFC 3261 section 26.2.2: "each hop over which the request is forwarded [...] must be secured with TLS".
+    if not hop.secure and any(isinstance(uri, SipUri) and uri.scheme == "sips" for uri in (request.uri, target)):
+        return None
     address = literal_address(target)
     if not hop.reliable and isinstance(target, SipUri) and (target.parameter("transport") or "").lower() == "tcp":
         if peer is not None and peer.transport == "TCP":
             return replace(peer, address=address or peer.address)
-        if address is not None:
-            return Hop("TCP", address, hop.local)
+        # RFC 3263 section 4.1: "If the URI specifies a transport protocol in the transport parameter, that transport
+        # protocol MUST be used."
+        if address is not None or peer is None:
+            return Hop("TCP", address or named_address(target), hop.local)
     if address is None and peer is not None and peer.transport == hop.transport:
         address = peer.address
     if address is None:

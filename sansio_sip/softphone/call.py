@@ -190,7 +190,7 @@ def target_uri(target: str, domain: str, *, by_address: bool) -> SipUri:
     """Whom to call: a SIP URI, `user@host`, or a number or name at `domain`.
 
     Args:
-        by_address: there is no server to ask for a name, so the host must be an IP address.
+        by_address: there is no server to ask for a name, so the host must be an IP address; nor is there TLS.
 
     Raises:
         LocalProtocolError: it is none of these.
@@ -206,6 +206,11 @@ def target_uri(target: str, domain: str, *, by_address: bool) -> SipUri:
         raise LocalProtocolError(f"cannot call {target!r}: {error.reason}; give a number or a SIP URI") from None
     if not isinstance(uri, SipUri):
         raise LocalProtocolError(f"cannot call {target!r}: its scheme is not sip; give a number or a SIP URI")
+    if by_address and uri.scheme == "sips":
+        raise LocalProtocolError(
+            f"cannot call {target!r}: the account has no server, and without one nothing goes over TLS; "
+            "give the account a `tls:` or `wss:` server, or a `sip:` URI"
+        )
     if by_address and uri.host.lower() != "localhost" and not _is_ip_address(uri.host):
         raise LocalProtocolError(f"cannot call {target!r}: the account has no server; give an IP address as host")
     return uri

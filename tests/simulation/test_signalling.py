@@ -1,14 +1,17 @@
 """Phones on a simulated network: large requests, peers by name, servers by the DNS, without a port in sight."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from server.phone import Phone
 
+from sansio_sip.connection_outputs import ConnectionOpened
 from sansio_sip.context import Context, Entropy, Secret
-from sansio_sip.effects import Address, NaptrRecord, OpenStream, SrvRecord
+from sansio_sip.effects import Address, NaptrRecord, OpenDatagram, OpenStream, Resolve, SendDatagram, SrvRecord
 from sansio_sip.server import Server, ServerOptions
+from sansio_sip.signalling import MAX_NAMES, MAX_WAITING, Signalling, Unreachable
 from sansio_sip.simulation import World
 from sansio_sip.simulation.link import Link
 from sansio_sip.sip.call_events import CallEnded
@@ -171,3 +174,63 @@ def test_a_peer_whose_uri_says_tcp_is_called_by_a_stream() -> None:
     world.do("alice", alice.hangup)
     world.run(until=400.0)
     assert [row[0] for row in bob.ended] == ["remote"]
+
+
+@pytest.mark.parametrize(
+    "records", [{}, {"_sip._tcp.bob.example.com": (SrvRecord(0, 0, 5060, "host.example.com"),)}], ids=["A", "SRV"]
+)
+def test_a_peer_by_name_is_called_over_tcp_where_its_uri_says_so(records: dict[str, Any]) -> None:
+    names = {("host" if records else "bob") + ".example.com": (HOSTS["bob"],)}
+    # By UDP there is nobody, and a service for it is not asked for.
+    wrong = {"_sip._udp.bob.example.com": (SrvRecord(0, 0, 5060, "nowhere.example.com"),)}
+    world = Watched(1, link=Link(delay=0.02), names=names, records={**wrong, **records})
+    alice, bob = peers(world)
+    world.do("alice", alice.call, SipUri("bob.example.com", "bob", parameters=(("transport", "TCP"),)))
+    assert world.run(until=10.0, stop=lambda: bob.answered == 1)
+    assert [(effect.host, effect.port) for effect in world.streams] == [(HOSTS["bob"], 5060)]
+    world.do("alice", alice.hangup)
+    world.run(until=60.0)
+    assert [row[0] for row in bob.ended] == ["remote"]
+
+
+def test_nothing_for_a_sips_uri_goes_out_in_the_clear() -> None:
+    world = Watched(1, names={"bob.example.com": (HOSTS["bob"],)})
+    alice, bob = peers(world)
+    for host in ("bob.example.com", HOSTS["bob"]):
+        world.do("alice", alice.call, SipUri(host, "bob", scheme="sips"))
+    world.run(until=60.0)
+    assert bob.calls == []
+    assert [event.end.by for event in world.outputs("alice", CallEnded)] == ["system"] * 2
+    assert not list(world.outputs("alice", SendDatagram))
+
+
+def test_too_many_names_are_told_to_those_that_wait_for_them() -> None:
+    signalling = Signalling(context(1), "account", (), bind=Address("0.0.0.0", 5060), pause=(1.0, 2.0))
+    signalling.connect(now=0.0)
+    (opened,) = (each for each in signalling.outputs() if isinstance(each, OpenDatagram))
+    signalling.flow_opened(opened.flow, Address(HOSTS["alice"], 5060), now=0.0)
+    (hop,) = (each.hop for each in signalling.outputs() if isinstance(each, ConnectionOpened))
+
+    def send(number: int, data: bytes) -> list[Any]:
+        named = replace(hop, address=Address(f"{number}.example.com", 0))
+        signalling.send(data, named, now=1.0)
+        return list(signalling.outputs())
+
+    # The first name is known, and is forgotten before those that somebody waits for.
+    (asked,) = send(0, b"known")
+    signalling.resolved(asked.query, (), now=1.0)
+    while questions := [each for each in signalling.outputs() if isinstance(each, Resolve)]:
+        for question in questions:
+            signalling.resolved(question.query, (Address(HOSTS["bob"], 0),), now=1.0)
+    for number in range(1, MAX_NAMES + 1):
+        assert not [each for each in send(number, b"first") if isinstance(each, Unreachable)]
+    assert signalling.counters.unsent == 0
+    send(1, b"second")
+    send(1, b"second")  # sent again
+    said = [each for each in send(MAX_NAMES + 1, b"first") if isinstance(each, Unreachable)]
+    assert [each.address for each in said] == [Address("1.example.com", 0)]
+    assert signalling.counters.unsent == 2
+
+    for number in range(MAX_WAITING + 3):
+        send(2, b"%d" % number)
+    assert signalling.counters.unsent == 2 + 4

@@ -298,6 +298,8 @@ def test_peer_to_peer_without_a_server() -> None:
     scene.wait(1.0)
     assert ends(alice) == ends(bob) == ["onCallTerminated"]
     assert alice.events(events.CallTerminated)[0].call == mine
+    with pytest.raises(LocalProtocolError, match="nothing goes over TLS; give the account a `tls:`"):
+        alice.call("sips:bob@10.0.0.2")
     with pytest.raises(LocalProtocolError, match="no server; give an IP address"):
         alice.call("sip:bob@example.com")
     with pytest.raises(LocalProtocolError, match="has no server; give one"):
