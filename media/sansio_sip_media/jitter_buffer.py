@@ -158,7 +158,7 @@ class JitterBuffer:
         self._played: deque[int] = deque(maxlen=PLAYED_KEPT)
         self._events: deque[int] = deque(maxlen=EVENTS_KEPT)  # sequence numbers after the last played
         self._since_fold = 0
-        self._long_since: float | None = None  # when the delay became too long
+        self._long_since: float | None = None  # when the delay became too long, or the last pause was made use of
         self._late_run = 0
         self.received = 0
         self.played = 0
@@ -291,7 +291,7 @@ class JitterBuffer:
         self._transits.clear()
         self._played.clear()
         self._events.clear()
-        self._base = self._cursor = self._last_played = self._suspect = None
+        self._base = self._cursor = self._last_played = self._suspect = self._long_since = None
         self._measured = self._late_run = 0
 
     # The measure
@@ -408,7 +408,12 @@ class JitterBuffer:
         assert self._due is not None
         if self._long_since is None:
             self._long_since = self._due
-        return quiet is None or self._due - self._long_since >= FOLD_PATIENCE or quiet()
+        if quiet is None:
+            return True
+        if quiet():
+            self._long_since = self._due  # people who pause here do so again
+            return True
+        return self._due - self._long_since >= FOLD_PATIENCE
 
     def _take(self) -> tuple[int, RtpPacket]:
         timestamp, packet = self._packets.pop(0)

@@ -4,6 +4,7 @@ import copy
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from sansio_sip_media.jitter_buffer import (
     EXCESS_DELAY,
+    FOLD_EVERY,
+    FOLD_PATIENCE,
     LATE_RUN,
     MAX_DELAY,
     MAX_MADE_UP,
@@ -109,6 +112,29 @@ def test_steady_packets_play_in_order_after_the_first_delay() -> None:
     assert heard.delays[-1] <= 40.1
     assert (heard.made_up, buffer.late, buffer.concealed) == (0, 0, 0)
     assert buffer.skipped == sum(frame.folded is not None for _, frame in heard.frames) == 2
+
+
+def test_speech_is_folded_only_after_two_seconds_without_a_pause() -> None:
+    """Twice there is a pause, of one frame; what it was too short for waits another two seconds."""
+    pauses = (2.4, 4.0)
+    buffer = JitterBuffer(RATE, FRAME)
+    arrivals = iter(list(stream(600, delay=lambda index: max(0.0, 0.18 - index * PERIOD))))
+    waiting = next(arrivals)
+    folds: list[float] = []
+    for index in range(400):
+        now = index * PERIOD
+        while waiting[0] <= now:
+            buffer.put(waiting[1], now=waiting[0])
+            waiting = next(arrivals)
+        pause = any(abs(now - each) < PERIOD / 2 for each in pauses)
+        frame = buffer.pop(now=now, quiet=partial(bool, pause))
+        folds += [now] if frame is not None and frame.folded is not None else []
+    assert folds[:2] == pytest.approx(pauses)
+    patience = folds[2] - pauses[1]
+    assert FOLD_PATIENCE <= patience <= FOLD_PATIENCE + FOLD_EVERY * PERIOD
+    # Whoever does not pause at all is folded until the delay is right.
+    assert len(folds) > 4
+    assert {round((after - before) / PERIOD) for before, after in pairwise(folds[2:])} == {FOLD_EVERY}
 
 
 def test_nothing_is_due_before_the_first_packet_had_its_delay() -> None:
