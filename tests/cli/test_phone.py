@@ -1,15 +1,21 @@
 """`sansio-sip phone`: driven as a person would, in 80 columns, with a real call to an echo."""
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
 from cli.browsing import look_at
 from cli.phones import DOMAIN, SPEECH, Served, account, complaint, serving
-from interop.peers import Lines, sansio_sip
+from interop.peers import Lines, sansio_sip, wait_for
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, RichLog, Static, TabbedContent
 
@@ -17,9 +23,10 @@ from sansio_sip.context import Secret
 from sansio_sip.softphone.options import AccountOptions
 from sansio_sip_asyncio.driver import open_driver
 from sansio_sip_cli.build import build_phone
-from sansio_sip_cli.terminal.line import Line
+from sansio_sip_cli.terminal.line import MAX_LINES, Line
 from sansio_sip_cli.terminal.screen import PhoneScreen
 from sansio_sip_cli.terminal.sound import backend, pump
+from sansio_sip_devices import AudioBackend, VirtualDevices
 
 pytestmark = pytest.mark.realtime
 
@@ -41,8 +48,10 @@ def echo(served: Served) -> Iterator[Lines]:
 
 
 @asynccontextmanager
-async def telephone(served: Served, name: str = "alice", password: str = "") -> AsyncIterator[tuple[Line, Pilot[None]]]:
-    """A phone on a screen of 80 columns, that speaks a file."""
+async def telephone(
+    served: Served, name: str = "alice", password: str = "", devices: AudioBackend | None = None
+) -> AsyncIterator[tuple[Line, Pilot[None]]]:
+    """A phone on a screen of 80 columns, that speaks a file unless it is given devices."""
     options = AccountOptions(
         f"sip:{name}@{DOMAIN}",
         password=Secret(password or f"pw-{name}"),
@@ -50,7 +59,7 @@ async def telephone(served: Served, name: str = "alice", password: str = "") -> 
         allow_multiple_incoming=True,
     )
     line = Line(build_phone(), options, registers=True)
-    devices = backend(str(SPEECH / "alice.wav"))
+    devices = devices or backend(str(SPEECH / "alice.wav"))
     assert devices is not None
     async with open_driver(line.machine, line.deliver) as driver:
         line.open(driver)
@@ -199,6 +208,118 @@ def test_a_login_that_fails_says_what_to_do(served: Served) -> None:
             assert "not registered" in str(pilot.app.query_one("#top", Static).render())
 
     asyncio.run(main())
+
+
+class Devices(VirtualDevices):
+    """Silence, and a speaker; remembers which microphones were let go."""
+
+    def __init__(self, *, has_speaker: bool) -> None:
+        speakers = {"speaker": lambda samples, rate: None} if has_speaker else {}
+        super().__init__(inputs={"silence": lambda count: np.zeros(count, np.int16)}, outputs=speakers)
+        self.closed: list[Any] = []
+
+    def open_microphone(self, device_id: str) -> Any:
+        microphone: Any = super().open_microphone(device_id)
+        microphone.close = lambda: self.closed.append(microphone)
+        return microphone
+
+
+def test_a_speaker_that_is_unplugged_ends_the_sound_and_not_the_phone(served: Served, echo: Lines) -> None:
+    async def main() -> None:
+        devices = Devices(has_speaker=True)
+        async with telephone(served, devices=devices) as (line, pilot):
+            await until(pilot, lambda: line.is_ready, "registered")
+            await pilot.press(*"bob", "enter")
+            await until(pilot, lambda: state(line) == "talking", "an answer")
+            await pilot.pause(0.5)
+            assert not devices.closed
+            devices.unplug("speaker")
+            await until(pilot, lambda: "no sound any more" in "\n".join(line.log), "word of the speaker")
+            assert state(line) == "talking"
+            assert len(devices.closed) == 1
+            await pilot.press("f4")
+            await until(pilot, lambda: not line.parties, "the end")
+
+    asyncio.run(main())
+
+
+def test_without_a_speaker_the_microphone_is_let_go(served: Served) -> None:
+    async def main() -> None:
+        devices = Devices(has_speaker=False)
+        async with telephone(served, devices=devices) as (line, pilot):
+            await until(pilot, lambda: "no sound: NotFoundError" in "\n".join(line.log), "word of the speaker")
+        assert len(devices.closed) == 1
+
+    asyncio.run(main())
+
+
+def test_a_mistyped_target_leaves_the_call_as_it_is(served: Served, echo: Lines) -> None:
+    async def main() -> None:
+        async with telephone(served) as (line, pilot):
+            await until(pilot, lambda: line.is_ready, "registered")
+            line.call("bob")
+            await until(pilot, lambda: state(line) == "talking", "an answer")
+            before = len(line.ladder)
+            line.call("sip:")
+            await pilot.pause(0.5)
+            assert state(line) == "talking"
+            assert len(line.ladder) == before  # no re-INVITE
+            assert len(line.parties) == 1
+
+    asyncio.run(main())
+
+
+def test_the_log_is_bounded_and_written_once(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    write = RichLog.write
+
+    def counted(self: RichLog, content: Any, *args: Any, **kwargs: Any) -> RichLog:
+        written.append(str(content))
+        return write(self, content, *args, **kwargs)
+
+    monkeypatch.setattr(RichLog, "write", counted)
+
+    async def main() -> None:
+        async with telephone(served) as (line, pilot):
+            await until(pilot, lambda: line.is_ready, "registered")
+            for number in range(MAX_LINES + 20):
+                line.tell(f"line {number}")
+            await pilot.pause(0.2)
+            log = pilot.app.query_one("#log", RichLog)
+            assert len(line.log) == len(log.lines) == MAX_LINES
+            assert log.lines[-1].text.strip().endswith(f"line {MAX_LINES + 19}")
+        assert sum(line.endswith(f"  line {MAX_LINES + 19}") for line in written) == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_by_a_signal_it_hangs_up(served: Served, echo: Lines, number: signal.Signals) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "sansio_sip_cli", "phone", *account("alice", served), "--audio", "none"]
+    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": os.pathsep.join(sys.path)}
+    drawn = bytearray()
+
+    def read() -> None:
+        with suppress(OSError):  # it has gone
+            while piece := os.read(ours, 65_536):
+                drawn.extend(piece)
+
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        reader = Thread(target=read)
+        reader.start()
+        try:
+            wait_for(lambda: b"registered" in drawn, "a phone that is registered")
+            os.write(ours, b"bob\r")
+            echo.event("onCallAnswered")
+            process.send_signal(number)
+            assert process.wait(30) == 130
+            assert echo.event("onCallTerminated")["hangupInfo"]["originator"] == "remote"
+        finally:
+            process.kill()
+            reader.join()
+            os.close(ours)
 
 
 @pytest.mark.interop

@@ -8,9 +8,9 @@ import click
 
 from sansio_sip_cli.account import account_options, warn_unless
 from sansio_sip_cli.build import Recording, build_phone
-from sansio_sip_cli.exit_status import DONE
+from sansio_sip_cli.exit_status import DONE, INTERRUPTED
 from sansio_sip_cli.phone_commands import Run
-from sansio_sip_cli.runtimes import go_first
+from sansio_sip_cli.runtimes import RUNTIMES, go_first
 
 __all__ = ["phone"]
 
@@ -56,19 +56,40 @@ def phone(audio: str, **options: Any) -> int:
         devices, warning = None, f"no sound: {error}"
     recording = Recording(Path(run.trace), full=run.trace_audio) if run.trace is not None else None
 
+    interrupted = False
+
     async def main() -> None:
         line = Line(build_phone(recording=recording), run.account, registers=run.registers)
-        async with open_driver(line.machine, line.deliver) as driver:
+        screen = PhoneScreen(line)
+
+        def interrupt() -> None:
+            """Leaves the screen, and parts politely; asked again, at once."""
+            nonlocal interrupted
+            if interrupted:
+                line.closed.set()
+            interrupted = True
+            screen.exit()
+
+        async with (
+            open_driver(line.machine, line.deliver) as driver,
+            RUNTIMES["asyncio"].interrupts(interrupt),
+        ):
+            # It ends by an error alone, and a screen without a phone is no use.
+            ended = asyncio.create_task(driver.finished())
+            ended.add_done_callback(lambda _: screen.exit())
             line.open(driver)
             if warning:
                 line.tell(warning)
             sound = asyncio.create_task(pump(line, devices)) if devices is not None else None
             try:
-                await PhoneScreen(line).run_async()
+                await screen.run_async()
             finally:
                 if sound is not None:
                     sound.cancel()
                     await asyncio.wait([sound])
+                if ended.done():
+                    await ended
+                ended.cancel()
                 await line.part(PARTING)
 
     go_first()
@@ -77,4 +98,4 @@ def phone(audio: str, **options: Any) -> int:
     finally:
         if recording is not None:
             recording.close()
-    return DONE
+    return INTERRUPTED if interrupted else DONE

@@ -18,7 +18,7 @@ from sansio_sip_asyncio.driver import Driver
 from sansio_sip_cli.account_plan import advice
 from sansio_sip_cli.output import words
 
-__all__ = ["Line", "Party"]
+__all__ = ["MAX_LINES", "Line", "Lines", "Party"]
 
 # What is kept of the past: as much as a person scrolls back.
 MAX_LINES = 500
@@ -28,6 +28,16 @@ MAX_SAMPLES = 120
 
 SILENT = (events.AudioReady, events.LogLine, events.DtmfSent, events.WebSocketConnected)
 ENDS = (events.CallTerminated, events.CallFailed, events.IncomingCallCanceled, events.IncomingCallIgnored)
+
+
+class Lines(deque[str]):
+    """The last lines. `total`: how many there ever were."""
+
+    total = 0
+
+    def append(self, line: str) -> None:
+        self.total += 1
+        super().append(line)
 
 
 @dataclass(slots=True)
@@ -74,8 +84,8 @@ class Line:
         self.status = "connecting"
         self.is_ready = False
         self.parties: dict[CallUuid, Party] = {}
-        self.log: deque[str] = deque(maxlen=MAX_LINES)
-        self.ladder: deque[str] = deque(maxlen=MAX_LINES)
+        self.log = Lines(maxlen=MAX_LINES)
+        self.ladder = Lines(maxlen=MAX_LINES)
         self.changed: Callable[[], object] = lambda: None
         self.heard: Callable[[Any], object] = lambda _: None
         self.closed = asyncio.Event()
@@ -105,12 +115,10 @@ class Line:
         if not target:
             self.tell("whom? type a name, a number or a SIP address")
             return
-        for call, party in self.parties.items():
-            if party.answered is not None and not party.held:
-                self._try("hold", call)
         placed = self._try("call", self._account, target)
         if placed is not None:
             self._chosen = placed
+            self._hold_all_but(placed)
 
     def answer(self) -> None:
         """Answers the call that rings longest."""
@@ -118,11 +126,14 @@ class Line:
         if not ringing:
             self.tell("nobody calls")
             return
-        for call, party in self.parties.items():
-            if party.answered is not None and not party.held:
-                self._try("hold", call)
+        self._hold_all_but(ringing[0])
         self._chosen = ringing[0]
         self._try("answer", ringing[0])
+
+    def _hold_all_but(self, chosen: CallUuid) -> None:
+        for call, party in list(self.parties.items()):
+            if call != chosen and party.answered is not None and not party.held:
+                self._try("hold", call)
 
     def hang_up(self) -> None:
         """Ends the chosen call; refuses it where it rings."""

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import ClassVar
 
 from rich.text import Text
@@ -13,7 +14,7 @@ from textual.widgets import Button, DataTable, Footer, Input, RichLog, Static, T
 
 from sansio_sip.softphone.call_info import CallUuid
 
-from .line import Line
+from .line import MAX_LINES, Line, Lines
 
 __all__ = ["PhoneScreen"]
 
@@ -97,9 +98,9 @@ class PhoneScreen(App[None]):
                 yield Static(id="figures", markup=False)
                 with TabbedContent(id="tabs"):
                     with TabPane("Events", id="events"):
-                        yield RichLog(id="log", wrap=True, min_width=20)
+                        yield RichLog(id="log", max_lines=MAX_LINES, wrap=True, min_width=20)
                     with TabPane("SIP", id="sip"):
-                        yield RichLog(id="ladder", wrap=False, min_width=20)
+                        yield RichLog(id="ladder", max_lines=MAX_LINES, wrap=False, min_width=20)
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -125,16 +126,13 @@ class PhoneScreen(App[None]):
         self._fill("ladder", self._line.ladder)
         self._draw_calls()
 
-    def _fill(self, name: str, lines: Iterable[str]) -> None:
-        """Adds the lines that are new; there is no knowing which, once the oldest have gone."""
-        kept = list(lines)
+    def _fill(self, name: str, lines: Lines) -> None:
+        """Adds the lines that are new."""
         log = self.query_one(f"#{name}", RichLog)
-        if len(kept) < self._shown[name] or len(kept) == getattr(lines, "maxlen", None):
-            log.clear()
-            self._shown[name] = 0
-        for line in kept[self._shown[name] :]:
+        missing = min(lines.total - self._shown[name], len(lines))
+        for line in islice(lines, len(lines) - missing, None):
             log.write(line)
-        self._shown[name] = len(kept)
+        self._shown[name] = lines.total
 
     def _draw_calls(self) -> None:
         table = self.query_one("#calls", DataTable)

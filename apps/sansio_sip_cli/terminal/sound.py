@@ -1,6 +1,7 @@
 """Sound of the terminal's phone: a microphone and a speaker, at the pace of the loop."""
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -43,25 +44,36 @@ def backend(audio: str) -> AudioBackend | None:
 
 async def pump(line: Line, devices: AudioBackend) -> None:
     """Carries sound between devices and line until it is cancelled. Tells the line where a device fails."""
-    try:
-        microphone = await asyncio.to_thread(devices.open_microphone, "default")
-        speaker = await asyncio.to_thread(devices.open_speaker, "default")
-    except DeviceError as error:
-        line.tell(f"no sound: {error}")
-        return
-    line.heard = lambda samples: speaker.write(samples, line.RATE)
-    loop = asyncio.get_running_loop()
-    before = loop.time()
-    try:
-        while True:
-            await asyncio.sleep(PIECE)
-            now = loop.time()
-            line.say(microphone.read(now - before), microphone.rate)
-            before = now
-    except DeviceError as error:
-        line.tell(f"no sound any more: {error}")
-    finally:
-        line.heard = lambda _: None
-        microphone.close()
-        speaker.close()
-        devices.close()
+    with ExitStack() as opened:
+        opened.callback(devices.close)
+        try:
+            microphone = await asyncio.to_thread(devices.open_microphone, "default")
+            opened.callback(microphone.close)
+            speaker = await asyncio.to_thread(devices.open_speaker, "default")
+            opened.callback(speaker.close)
+        except DeviceError as error:
+            line.tell(f"no sound: {error}")
+            return
+        failures: list[DeviceError] = []
+
+        def hear(samples: Any) -> None:
+            # The driver calls: what was raised here would be the end of the phone, and not of its sound alone.
+            try:
+                speaker.write(samples, line.RATE)
+            except DeviceError as error:
+                failures.append(error)
+
+        line.heard = hear
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        try:
+            while not failures:
+                await asyncio.sleep(PIECE)
+                now = loop.time()
+                line.say(microphone.read(now - before), microphone.rate)
+                before = now
+        except DeviceError as error:
+            failures.append(error)
+        finally:
+            line.heard = lambda _: None
+        line.tell(f"no sound any more: {failures[0]}")
