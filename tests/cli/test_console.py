@@ -1,6 +1,8 @@
 """`sansio-sip serve --web`: what the console is told, who may look, and what it looks like with a call on it."""
 
+import asyncio
 import http.client
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +14,15 @@ from cli.phones import DOMAIN, SPEECH, Served, account, serving
 from interop.peers import sansio_sip
 from simulation.phones import Network
 
-from sansio_sip_cli.console.board import MAX_CALLS, MAX_ENDED, MAX_MESSAGES, Board, WatchedServer
+from sansio_sip.server.events import BindingAdded
+from sansio_sip_cli.console.board import MAX_CALLS, MAX_ENDED, MAX_MESSAGES, MAX_ROWS, Board, WatchedServer
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
+
+from starlette.websockets import WebSocketDisconnect
+
+from sansio_sip_cli.console import app
 
 
 class Console:
@@ -121,6 +128,62 @@ def test_the_past_is_bounded(watched: tuple[Network, Board]) -> None:
     assert MAX_CALLS < 10_000
     times = [message["at"] for message in state["messages"]]
     assert times == sorted(times, reverse=True)
+
+
+def test_a_state_is_bounded_and_tells_how_much_there_is(watched: tuple[Network, Board]) -> None:
+    _, board = watched
+    for number in range(MAX_ROWS + 5):
+        board.take(BindingAdded(f"sip:{number}@example.com", f"sip:{number}@192.0.2.1", "UDP", 120))
+    state = board.as_dict({})
+    assert len(state["registrations"]) == MAX_ROWS
+    assert state["registered"] == MAX_ROWS + 5
+
+
+@pytest.mark.realtime
+def test_a_flood_of_news_is_made_a_text_once_for_all_who_watch() -> None:
+    made = 0
+
+    def counters() -> dict[str, int]:
+        nonlocal made
+        made += 1
+        return {"made": made}
+
+    class Watcher:
+        """What the console uses of a WebSocket."""
+
+        def __init__(self) -> None:
+            self.query_params = {"token": "token"}
+            self.told: list[int] = []
+            self.gone = asyncio.Event()
+
+        async def accept(self) -> None:
+            pass
+
+        async def send_text(self, text: str) -> None:
+            self.told.append(json.loads(text)["counts"]["made"])
+
+        async def receive_text(self) -> str:
+            await self.gone.wait()
+            raise WebSocketDisconnect
+
+    async def main() -> None:
+        board = Board(lambda: 0.0)
+        console = app.Console(board, counters, "token")
+        watchers = [Watcher() for _ in range(10)]
+        live = [asyncio.create_task(console._live(watcher)) for watcher in watchers]  # type: ignore[arg-type]
+        telling = asyncio.create_task(console.keep_telling())
+        while len(watchers[0].told) < 3:
+            board.changed()
+            await asyncio.sleep(0)
+        for watcher in watchers:
+            watcher.gone.set()
+        await asyncio.gather(*live)
+        telling.cancel()
+        await asyncio.wait([telling])
+        assert made == 3
+        assert all(watcher.told[:2] == [1, 2] for watcher in watchers)
+
+    asyncio.run(main())
 
 
 @pytest.mark.realtime

@@ -6,7 +6,7 @@ import json
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from hashlib import sha256
 from importlib.resources import files
 from urllib.parse import quote
@@ -45,7 +45,9 @@ class Console:
         self._counters = counters
         self._token = token
         self._bells: set[asyncio.Event] = set()
-        board.changed = self._ring
+        self._news = asyncio.Event()
+        self._text = ""
+        board.changed = self._news.set
         self._page, self._policy = _page()
         self.app = Starlette(routes=[Route("/", self._show), WebSocketRoute("/live", self._live)])
 
@@ -67,17 +69,17 @@ class Console:
             return
         await watcher.accept()
         bell = asyncio.Event()
-        bell.set()
         self._bells.add(bell)
+        self._news.set()  # for the one who has just come
         gone = asyncio.ensure_future(_until_gone(watcher))
         try:
             while not gone.done():
-                bell.clear()
-                await watcher.send_text(json.dumps(self._board.as_dict(self._counters())))
-                await asyncio.wait([gone], timeout=PACE)
                 ringing = asyncio.ensure_future(bell.wait())
-                await asyncio.wait([gone, ringing], timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([gone, ringing], return_when=asyncio.FIRST_COMPLETED)
                 ringing.cancel()
+                if bell.is_set():
+                    bell.clear()
+                    await watcher.send_text(self._text)
         except WebSocketDisconnect:
             pass
         finally:
@@ -87,9 +89,18 @@ class Console:
     def _knows(self, token: str) -> bool:
         return secrets.compare_digest(token.encode(), self._token.encode())
 
-    def _ring(self) -> None:
-        for bell in self._bells:
-            bell.set()
+    async def keep_telling(self) -> None:
+        """Until it is cancelled: makes the state a text when there is news, once for all who watch."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT):
+                    await self._news.wait()
+            self._news.clear()
+            if self._bells:
+                self._text = json.dumps(self._board.as_dict(self._counters()))
+                for bell in self._bells:
+                    bell.set()
+            await asyncio.sleep(PACE)
 
 
 class _Quiet(uvicorn.Server):
@@ -109,6 +120,7 @@ async def serving(console: Console, address: Address, token: str) -> AsyncIterat
     config = uvicorn.Config(console.app, ws="wsproto", lifespan="off", log_level="error", access_log=False)
     server = _Quiet(config)
     task = asyncio.create_task(server.serve(sockets=sockets))
+    telling = asyncio.create_task(console.keep_telling())
     host, port = sockets[0].getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     try:
@@ -116,6 +128,8 @@ async def serving(console: Console, address: Address, token: str) -> AsyncIterat
     finally:
         server.should_exit = True
         server.force_exit = True
+        telling.cancel()
+        await asyncio.wait([telling])
         await task
         for each in sockets:
             each.close()

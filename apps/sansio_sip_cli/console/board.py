@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sansio_sip.effects import SendDatagram, SendStream
@@ -24,6 +25,9 @@ MAX_ENDED, MAX_MESSAGES = 50, 60
 
 # Calls known at a time: a flood of INVITEs must not fill the memory of the process.
 MAX_CALLS = 5_000
+
+# Rows of calls and of registrations in a state: more than a person looks through, and all is sent at each change.
+MAX_ROWS = 200
 
 # Seconds after which a call that nobody has hung up is no longer shown: a BYE may pass by another way.
 FORGOTTEN = 12 * 3600.0
@@ -83,7 +87,7 @@ class Board:
         self.changed()
 
     def as_dict(self, counters: dict[str, int]) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """Everything, for JSON; of calls and registrations the oldest `MAX_ROWS`, and how many there are."""
         now = self._clock()
         for name, call in list(self._calls.items()):
             if now - call.began > FORGOTTEN:
@@ -92,8 +96,10 @@ class Board:
             "now": now,
             "since": self._began,
             "urls": self.urls,
-            "registrations": list(self._bindings.values()),
-            "calls": [call.as_dict() for call in self._calls.values()],
+            "registrations": list(islice(self._bindings.values(), MAX_ROWS)),
+            "registered": len(self._bindings),
+            "calls": [call.as_dict() for call in islice(self._calls.values(), MAX_ROWS)],
+            "underway": len(self._calls),
             "ended": [call.as_dict() for call in reversed(self._ended)],
             "messages": list(reversed(self._messages)),
             "counts": {**self._counts, **{name: count for name, count in counters.items() if count}},

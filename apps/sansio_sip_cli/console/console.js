@@ -12,11 +12,12 @@ const row = (...cells) => {
   tr.append(...cells);
   return tr;
 };
-const fill = (id, rows, columns, nothing) => {
-  if (!rows.length) {
-    const td = cell(nothing, "soft");
+const fill = (id, rows, columns, nothing, total = rows.length) => {
+  const more = total - rows.length;
+  if (!rows.length || more > 0) {
+    const td = cell(rows.length ? `and ${more} more` : nothing, "soft");
     td.colSpan = columns;
-    rows = [row(td)];
+    rows.push(row(td));
   }
   at(id).replaceChildren(...rows);
 };
@@ -47,13 +48,13 @@ const draw = () => {
   at("urls").textContent = `${board.urls.join("  ")}  up for ${seconds(now - board.since)}`;
   const counts = board.counts;
   at("figures").replaceChildren(
-    figure("registrations", board.registrations.length), figure("calls now", board.calls.length),
+    figure("registrations", board.registered), figure("calls now", board.underway),
     figure("calls so far", counts.calls), figure("answered", counts.answered), figure("failed", counts.failed),
     figure("messages sent", counts.messages));
   fill("calls", board.calls.map((call) => row(cell(call.from), cell(call.to), badge(call.state),
-    cell(seconds(now - (call.answered || call.began)), "number"))), 4, "Nobody talks.");
+    cell(seconds(now - (call.answered || call.began)), "number"))), 4, "Nobody talks.", board.underway);
   fill("registrations", board.registrations.map((each) => row(cell(each.address), cell(each.contact),
-    cell(each.transport))), 3, "Nobody is here.");
+    cell(each.transport))), 3, "Nobody is here.", board.registered);
   fill("ended", board.ended.map((call) => row(cell(call.from), cell(call.to), cell(call.state),
     cell(call.answered ? seconds(call.ended - call.answered) : "", "number"))), 4, "None yet.");
   fill("messages", board.messages.map((each) => row(cell(new Date(each.at * 1000).toLocaleTimeString("en-GB"), "time"),
