@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cli.phones import SPEECH, complaint, python
-from interop.peers import command
+from interop.peers import command, free_port
 
 from sansio_sip import __version__
 from sansio_sip_cli.main import COMMANDS, main
@@ -136,6 +136,17 @@ def test_output_that_nobody_reads_is_no_traceback() -> None:
         lines.wait()
     assert len(lines.lines) == 1
     assert lines.errors == ["1"]
+
+
+@pytest.mark.parametrize("name", ["call", "load", "conform", "preflight"])
+def test_insecure_warns(name: str) -> None:
+    where = f"127.0.0.1:{free_port()}"
+    who = ["sip:alice@127.0.0.1", *(["bob"] if name in ("call", "load") else []), "--server", f"tcp://{where}"]
+    words = ["--target", f"tcp:{where}", "--only", "OPTIONS"] if name == "conform" else who
+    source = "import sys\nfrom sansio_sip_cli.main import main\nmain(sys.argv[1:])\n"
+    result = python(source, name, *words, "--insecure")
+    assert result.returncode == 4, result
+    assert result.stderr.splitlines()[0] == "sansio-sip: --insecure: anybody can pretend to be this server"
 
 
 @pytest.mark.parametrize(
