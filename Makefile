@@ -35,7 +35,7 @@ demo: $(BIN)/.base ## set up, then place a real call on the embedded server (DEM
 
 test: $(BIN)/.test ## set up, then run the tests; says which branches were not taken (ARGS=options of pytest)
 	$(BIN)/python -m pytest -m 'not interop and not soak and not realtime' -n auto --cov --cov-report= $(ARGS)
-	$(BIN)/python -m pytest -m 'realtime and not interop' $(AGAIN) --cov --cov-append --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -m 'realtime and not interop and not soak' $(AGAIN) --cov --cov-append --cov-report=term:skip-covered $(ARGS)
 
 lint: $(BIN)/.lint ## style, import rules and types
 	$(BIN)/ruff check .
@@ -43,7 +43,7 @@ lint: $(BIN)/.lint ## style, import rules and types
 	$(BIN)/mypy
 
 interop: $(BIN)/.interop ## the tests against real peers; those that are absent are skipped with a reason
-	$(BIN)/python -m pytest -m interop $(AGAIN) $(ARGS)
+	$(BIN)/python -m pytest -m 'interop and not soak' $(AGAIN) $(ARGS)
 
 soak: $(BIN)/.test ## long seeded runs in virtual time
 	$(BIN)/python -m pytest -m soak $(ARGS)
