@@ -1,6 +1,5 @@
 """A conference of real calls on both loops: three phones, of which one has the two others hear each other."""
 
-from contextlib import aclosing
 from typing import Any
 
 import numpy as np
@@ -47,11 +46,10 @@ def test_two_far_ends_hear_each_other(runtime: Any) -> None:
             heard: list[Any] = []
 
             async def listen() -> None:
-                async with aclosing(carol.audio(rate=8_000)) as pieces:
-                    async for piece in pieces:
-                        heard.append(piece)
-                        if len(heard) == 60:
-                            return
+                async for piece in carol.audio(rate=8_000):
+                    heard.append(piece)
+                    if len(heard) == 60:
+                        return
 
             async def speak() -> None:
                 await bob.play(sine(700, 1.5, 8_000), 8_000)
