@@ -16,7 +16,7 @@ must reckon with a peer that declines, so it names a second socket; it is closed
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import TypeAlias, assert_never
 
@@ -63,6 +63,7 @@ from .plain_transport import PlainTransport
 from .rtcp.session import RtcpSession, SendRtcp
 from .rtp.packet import RtpPacket
 from .sdes_transport import SdesTransport
+from .session_sockets import SessionSockets
 from .transport import Arrived, Connected, Failed, Gathered, Interrupted, MediaTransport
 from .webrtc_transport import WebRtcTransport
 
@@ -128,14 +129,8 @@ class MediaSession:
         self._outbox: Outbox[SessionOutput] = Outbox()
         self._opened_at = now
         self._flowing_at: float | None = None
-        self._flow_serial = 0
-        self._pending: set[FlowId] = set()
-        self._rtcp_flow: FlowId | None = None
-        self._rtcp_local: Address | None = None
-        self._rtcp_failed = False
+        self._sockets = SessionSockets(session, options.dscp)
         self._profile: MediaProfile | None = None
-        self._flows: dict[FlowId, Address] = {}
-        self._retired: set[FlowId] = set()
         self._when_open: Callable[[float], None] | None = None
         self._negotiation = OfferAnswer(context.entropy.session_id())
         self._negotiated: Negotiated | None = None
@@ -146,7 +141,7 @@ class MediaSession:
         self._rejected: Counter[str] = Counter()
         self._sending_tones = False
         self._conflicting: set[Address] = set()
-        self._open_flows(options.bind)
+        self._put(self._sockets.bind(options.bind))
 
     # Commands
 
@@ -213,9 +208,8 @@ class MediaSession:
     def rebind(self, bind: tuple[str, ...], *, now: float) -> None:
         """Opens sockets on other addresses. The old ones stay until the peer has answered on a new one."""
         self._refuse_when_over("take other addresses")
-        self._retired.update(self._flows)
         self.state = State.OPENING
-        self._open_flows(bind)
+        self._put(self._sockets.bind(bind))
         if self._transport is not None:
             self._transport.restart(now=now)
             self._drain_transport(now)
@@ -228,11 +222,7 @@ class MediaSession:
             self._transport.close(now=now)
             self._drain_transport(now)
         self.state = State.CLOSED
-        for flow in (*self._flows, *sorted(self._pending)):
-            self._outbox.put(CloseFlow(flow))
-        self._close_rtcp_flow()
-        self._flows.clear()
-        self._pending.clear()
+        self._put(self._sockets.close())
 
     def send_dtmf(self, digits: str, duration_ms: int, gap_ms: int, *, in_band: bool = False) -> None:
         """Queues key presses; `TonesSent` follows."""
@@ -245,18 +235,14 @@ class MediaSession:
         if (relays := self._with_stream(flow)) is not None:
             relays.stream_opened(flow, peer, now=now)
             self._drain_transport(now)
-        if flow not in self._pending:
+        if not self._sockets.opened(flow, local):
             return
-        self._pending.discard(flow)
-        if flow == self._rtcp_flow:
-            self._rtcp_local = local
+        if self._sockets.is_for_rtcp(flow):
             assert isinstance(self._transport, OWN_RTCP)
             self._transport.add_rtcp_flow(flow)
-        else:
-            self._flows[flow] = local
-            if self._transport is not None:
-                self._transport.add_flow(flow, local, now=now)
-                self._drain_transport(now)
+        elif self._transport is not None:
+            self._transport.add_flow(flow, local, now=now)
+            self._drain_transport(now)
         self._proceed(now)
 
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
@@ -264,13 +250,7 @@ class MediaSession:
             relays.stream_lost(flow, reason, now=now)
             self._drain_transport(now)
             return
-        self._pending.discard(flow)
-        self._retired.discard(flow)
-        known = self._flows.pop(flow, None) is not None
-        if flow == self._rtcp_flow:
-            known, self._rtcp_flow, self._rtcp_local = True, None, None
-            self._rtcp_failed = True
-        if known and self._transport is not None:
+        if self._sockets.lost(flow) and self._transport is not None:
             self._transport.flow_lost(flow, now=now)
             self._drain_transport(now)
         self._proceed(now, reason)
@@ -344,7 +324,7 @@ class MediaSession:
         return MediaStatistics(
             codec="" if self.audio.codec is None else _spelling(self.audio.codec.name),
             protection=transport.protection if transport is not None and self._flowing_at is not None else "none",
-            local=(path.local or self._flows.get(path.flow)) if path is not None else None,
+            local=(path.local or self._sockets.open.get(path.flow)) if path is not None else None,
             remote=path.remote if path is not None else None,
             packets_sent=sender.packets,
             packets_received=receiver.packets_received if receiver is not None else 0,
@@ -373,19 +353,12 @@ class MediaSession:
 
     # Sockets
 
-    def _open_flows(self, bind: tuple[str, ...]) -> None:
-        for host in bind:
-            self._flow_serial += 1
-            flow = FlowId(f"{self.id}/{self._flow_serial}")
-            self._pending.add(flow)
-            self._outbox.put(OpenDatagram(flow, Address(host, 0), dscp=self._options.dscp))
-
     def _proceed(self, now: float, reason: str = "") -> None:
         """Goes on with what was waiting for the sockets, once each has opened or failed."""
-        if self._pending or self.state in (State.CLOSED, State.FAILED):
+        if self._sockets.are_pending or self.state in (State.CLOSED, State.FAILED):
             return
         if self.state is State.OPENING:
-            if not self._flows:
+            if not self._sockets.open:
                 where = ", ".join(self._options.bind)
                 self._fail(500, f"no socket could be opened at {where}: {reason}")
                 return
@@ -396,31 +369,22 @@ class MediaSession:
 
     def _open_rtcp_flow(self) -> bool:
         """Opens a socket for RTCP alone, where the profile may need one; False: it is there, or cannot be had."""
-        if self._rtcp_flow is not None or self._rtcp_failed or not isinstance(self._transport, OWN_RTCP):
+        if not isinstance(self._transport, OWN_RTCP):
             return False
-        self._flow_serial += 1
-        self._rtcp_flow = FlowId(f"{self.id}/{self._flow_serial}")
-        self._pending.add(self._rtcp_flow)
-        here = next(local for flow, local in self._flows.items() if flow not in self._retired)
-        self._outbox.put(OpenDatagram(self._rtcp_flow, Address(here.host, 0), dscp=self._options.dscp))
-        return True
-
-    def _close_rtcp_flow(self) -> None:
-        if self._rtcp_flow is not None:
-            self._outbox.put(CloseFlow(self._rtcp_flow))
-            self._pending.discard(self._rtcp_flow)
-            self._rtcp_flow = self._rtcp_local = None
+        opening = self._sockets.open_rtcp()
+        self._put(opening)
+        return bool(opening)
 
     def _retire(self, in_use: FlowId, now: float) -> None:
         """Closes the sockets from before a rebind, now that another carries the call."""
-        if in_use in self._retired:
-            return
-        retired, self._retired = sorted(self._retired), set()
-        for flow in retired:
-            if self._flows.pop(flow, None) is not None:
-                self._outbox.put(CloseFlow(flow))
-                if self._transport is not None:
-                    self._transport.flow_lost(flow, now=now)
+        assert self._transport is not None
+        for effect in self._sockets.retire(in_use):
+            self._outbox.put(effect)
+            self._transport.flow_lost(effect.flow, now=now)
+
+    def _put(self, effects: Iterable[OpenDatagram | CloseFlow]) -> None:
+        for effect in effects:
+            self._outbox.put(effect)
 
     # Offer and answer
 
@@ -445,7 +409,7 @@ class MediaSession:
                     self._transport = SdesTransport(self._context, self._crypto, self._options.disconnect_timeout)
                 case MediaProfile.RTP:
                     self._transport = PlainTransport(self._options.disconnect_timeout)
-            for flow, local in self._flows.items():
+            for flow, local in self._sockets.open.items():
                 self._transport.add_flow(flow, local, now=now)
             self._drain_transport(now)
         return self._transport
@@ -461,11 +425,10 @@ class MediaSession:
 
     def _local_media(self, direction: str) -> LocalMedia:
         assert self._profile is not None
-        current = [local for flow, local in self._flows.items() if flow not in self._retired]
         return LocalMedia(
             profile=self._profile.value,
-            rtcp_port=self._rtcp_local.port if self._rtcp_local is not None else 0,
-            address=current[0],
+            rtcp_port=self._sockets.rtcp.port if self._sockets.rtcp is not None else 0,
+            address=self._sockets.current[0],
             codecs=self._options.codecs,
             direction=direction,
             cname=self._cname,
@@ -483,7 +446,7 @@ class MediaSession:
         """Offer and answer are both known."""
         self._negotiated = negotiated
         if negotiated.rtcp_mux:
-            self._close_rtcp_flow()
+            self._put(self._sockets.close_rtcp())
         self.audio.configure(negotiated)
         assert self.audio.codec is not None
         if self._rtcp is None:
@@ -590,7 +553,7 @@ class MediaSession:
 
     def _has_no_socket(self) -> bool:
         """Says so where the last one has been lost: there is nothing to offer, until a rebind brings another."""
-        if any(flow not in self._retired for flow in self._flows):
+        if self._sockets.current:
             return False
         self._outbox.put(MediaFailed(self.id, 500, "its sockets have been lost"))
         return True
