@@ -8,7 +8,8 @@ audio of its call itself. From then on the microphone feeds the active call, and
 Who needs a device is asked again after whatever may change the answer (`_settle`), and devices are opened and closed to
 match: the microphone for the active call, to try it out, and for a program that wants its frames; the speaker for the
 active call and for tones; the ringtone's for the ringtone alone. A device that is lost is replaced by the default, and
-the call goes on; where the default is lost too, nothing is tried again before devices change.
+the call goes on; where the default is lost too, nothing is tried again before devices change. One that was opened
+before they changed last is tried once more: its loss is that very change, heard of late.
 """
 
 from collections.abc import Iterator
@@ -70,6 +71,8 @@ class DeviceCommands(AudioCommands):
         self._book = DeviceBook()
         self._has_devices = False  # whether somebody has told of any
         self._opened: dict[Role, str] = {}  # devices that are open, or being opened
+        self._pending: set[Role] = set()  # roles whose device is being opened
+        self._outdated: set[Role] = set()  # roles whose device was opened before devices changed last
         self._unusable: set[Role] = set()  # roles whose default could not be opened
         self._trying = False  # the microphone is opened to see whether it can be
         self._streams = False  # a program wants the microphone's frames
@@ -162,6 +165,7 @@ class DeviceCommands(AudioCommands):
                     self._tell_change(change, device, now)
         if added or removed:
             self._unusable.clear()
+            self._outdated = set(self._opened)
         for role, device_id in self._book.drop_choices():
             self._log(INFO, f"{role.value}: device {device_id!r} is gone; the default is used", now)
         if first and self._options.perm_on_click:
@@ -175,6 +179,7 @@ class DeviceCommands(AudioCommands):
         """`OpenDevice` has succeeded."""
         if self._opened.get(role) != device_id:
             return
+        self._pending.discard(role)
         if role is Role.MICROPHONE:
             self._trying = False
             self._permit("", now)
@@ -185,9 +190,12 @@ class DeviceCommands(AudioCommands):
         """A device could not be opened, or has stopped other than by `CloseDevice`. `reason` is an error's name."""
         if self._opened.get(role) != device_id:
             return
-        del self._opened[role]
+        outdated = role in self._outdated
+        self._forget(role)
         gone = self._book.remove(role.kind, device_id) if device_id != DEFAULT else None
-        if gone is None:
+        if gone is None and outdated:
+            self._log(INFO, f"{role.value}: {device_id!r} was lost: {reason}; it is tried again", now)
+        elif gone is None:
             self._unusable.add(role)
             self._log(INFO, f"{role.value}: {device_id!r} cannot be used: {reason}", now)
             if role is Role.MICROPHONE:
@@ -266,16 +274,23 @@ class DeviceCommands(AudioCommands):
             if before == device_id:
                 continue
             if before is not None:
-                del self._opened[role]
+                self._forget(role)
                 self._outbox.put(CloseDevice(role))
             if device_id is not None:
                 self._opened[role] = device_id
+                self._pending.add(role)
                 self._outbox.put(OpenDevice(role, device_id))
+
+    def _forget(self, role: Role) -> None:
+        """Its device is open no longer."""
+        del self._opened[role]
+        self._pending.discard(role)
+        self._outdated.discard(role)
 
     def _try_microphone(self, now: float) -> None:
         if not self._book.has(Role.MICROPHONE.kind):
             self._permit(NOT_FOUND, now)
-        elif Role.MICROPHONE in self._opened:
+        elif Role.MICROPHONE in self._opened and Role.MICROPHONE not in self._pending:
             self._permit("", now)
         else:
             self._trying = True

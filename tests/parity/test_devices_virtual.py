@@ -5,7 +5,7 @@ from parity.sound_host import HEADSET, STANDARD, SoundHost, level, pitch, run, s
 from softphone.phones import ClientPhone, Scene
 
 from sansio_sip.softphone import client_events, events
-from sansio_sip.softphone.audio_effects import AUDIO_EFFECTS
+from sansio_sip.softphone.audio_effects import AUDIO_EFFECTS, OpenDevice
 from sansio_sip.softphone.client_tones import Player
 from sansio_sip.softphone.devices import AudioDevice, Role
 
@@ -238,6 +238,45 @@ def test_a_default_that_fails_is_tried_again_when_devices_change() -> None:
     alice.do(alice.machine.devices_changed, (*STANDARD, *HEADSET))
     assert ours.opened[Role.MICROPHONE] == "default"
     assert permissions(alice)[-1] == {"status": "success", "stream": True}
+
+
+@pytest.mark.parametrize("role", [Role.MICROPHONE, Role.SPEAKER])
+def test_a_default_whose_loss_is_heard_after_the_change_of_devices_is_tried_once_more(role: Role) -> None:
+    scene = Scene()
+    alice, _bob, ours, theirs = in_a_call(scene, (*STANDARD, *HEADSET))
+    told = permissions(alice)
+    alice.do(alice.machine.devices_changed, STANDARD)
+    ours.lose(role)
+    assert ours.opened == {Role.MICROPHONE: "default", Role.SPEAKER: "default"}
+    assert permissions(alice) == told
+    # The new one has no change of devices to blame.
+    ours.lose(role)
+    run(scene, 1.0, ours, theirs)
+    assert role not in ours.opened
+
+
+def test_a_default_that_cannot_be_opened_after_a_change_is_tried_once() -> None:
+    scene = Scene()
+    alice, _bob, ours, theirs = in_a_call(scene)
+    alice.do(alice.machine.devices_changed, (*STANDARD, *HEADSET))
+    ours.refused["default"] = "NotReadableError"
+    ours.history.clear()
+    ours.lose(Role.SPEAKER)
+    run(scene, 1.0, ours, theirs)
+    assert ours.history == [("open", Role.SPEAKER, "default")]
+
+
+def test_A02_E15_permission_is_told_once_the_microphone_is_open() -> None:
+    scene = Scene()
+    alice = scene.client("alice", perm_on_click=True)
+    alice.do(alice.machine.devices_changed, STANDARD)
+    assert alice.reveal_audio_devices("returnStream")
+    assert alice.reveal_audio_devices()
+    told = permissions(alice)
+    assert [effect.role for effect in alice.events(OpenDevice)] == [Role.MICROPHONE]
+    assert told == [{"status": "success", "stream": False}]
+    alice.do(alice.machine.device_lost, Role.MICROPHONE, "default", "NotAllowedError")
+    assert permissions(alice)[1:] == [{"status": "failure", "error": "NotAllowedError"}]
 
 
 def test_an_answer_of_a_call_that_has_ended_by_then_is_passed_over() -> None:
