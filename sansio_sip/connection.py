@@ -19,11 +19,10 @@ UDP. An account without a server has one UDP flow that nobody pings.
 """
 
 from collections.abc import Iterator
-from enum import Enum
 from typing import assert_never
 
 from .connection_outputs import ConnectionFailed, ConnectionLost, ConnectionOpened, ConnectionOutput, MessageArrived
-from .connection_state import TRANSITIONS, ConnectionState
+from .connection_state import TRANSITIONS, ConnectionState, Timer
 from .context import Context
 from .effects import (
     Address,
@@ -82,14 +81,6 @@ ANY_ADDRESS = Address("0.0.0.0", 0)
 NOWHERE = Address("192.0.2.1", 5060)
 
 
-class Timer(Enum):
-    ATTEMPT = "attempt"  # one address
-    KEEPALIVE = "keepalive"
-    PONG = "pong"
-    RETRY = "retry"  # the pause
-    TURN = "turn"  # one server
-
-
 class SignallingConnection:
     """The machine of one signalling flow.
 
@@ -119,7 +110,7 @@ class SignallingConnection:
         self._servers = servers
         self._bind = bind
         self._base_pause, self._max_pause = pause
-        self.hurried = False  # whether turns and pauses stay short
+        self._hurried = False  # whether turns and pauses stay short
         self._ca_file = ca_file
         self._tls_verify = tls_verify
         self._outbox: Outbox[ConnectionOutput] = Outbox()
@@ -136,7 +127,7 @@ class SignallingConnection:
         self._hop: Hop | None = None
         self._web_socket: WebSocketConnection | None = None
         self._framer: StreamFramer | None = None
-        self._opened_at = 0.0
+        self._opened_at = self._paused_at = 0.0
         self._answers = False  # whether the peer has answered a ping on this flow
         self._half = False  # whether that is known from a CRLF that may yet turn out to be half of a ping
         self._unanswered = 0
@@ -172,6 +163,13 @@ class SignallingConnection:
             self._enter(ConnectionState.IDLE)
         if was_open:
             self._outbox.put(ConnectionLost(1000, "closed on our side", None))
+
+    def hurry(self, on: bool) -> None:
+        """Whether tries to open the flow follow each other closely. A pause that is under way is shortened."""
+        self._hurried = on
+        retry_at = self._timers.deadline(Timer.RETRY)
+        if on and retry_at is not None:
+            self._timers.arm(Timer.RETRY, min(retry_at, self._paused_at + self._some_of(HURRIED_PAUSE)))
 
     def fail_over(self, reason: str, *, now: float) -> bool:
         """Leaves a server that has said it cannot serve for its next address, or for the next server of the list
@@ -368,7 +366,7 @@ class SignallingConnection:
 
     def _arm_turn(self, now: float) -> None:
         share = ROUND_TIMEOUT / max(len(self._servers), 1)
-        longest = HURRIED_TURN if self.hurried else MAX_TURN
+        longest = HURRIED_TURN if self._hurried else MAX_TURN
         self._timers.arm(Timer.TURN, now + max(MIN_TURN, min(longest, share)))
 
     def _drain_locator(self, now: float) -> None:
@@ -456,15 +454,18 @@ class SignallingConnection:
 
     def _pause(self, now: float) -> float:
         """Waits for the next round; returns the seconds."""
-        # RFC 5626 section 4.5: a uniform random time between 50 and 100 % of an upper bound that doubles.
-        longest = min(self._max_pause, HURRIED_PAUSE) if self.hurried else self._max_pause
+        longest = min(self._max_pause, HURRIED_PAUSE) if self._hurried else self._max_pause
         upper = min(longest, self._base_pause * 2.0 ** min(self._rounds, 10))
-        delay = upper * (0.5 + 0.5 * self._context.entropy.fraction("reconnect"))
+        delay = self._some_of(upper)
         self._rounds += 1
-        self._failed = 0
+        self._failed, self._paused_at = 0, now
         self._enter(ConnectionState.WAITING)
         self._timers.arm(Timer.RETRY, now + delay)
         return delay
+
+    def _some_of(self, upper: float) -> float:
+        # RFC 5626 section 4.5: a uniform random time between 50 and 100 % of an upper bound that doubles.
+        return upper * (0.5 + 0.5 * self._context.entropy.fraction("reconnect"))
 
     # The open flow
 

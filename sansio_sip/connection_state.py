@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
 
-__all__ = ["TRANSITIONS", "ConnectionState"]
+__all__ = ["TRANSITIONS", "ConnectionState", "Timer"]
 
 
 class ConnectionState(Enum):
@@ -42,3 +42,11 @@ TRANSITIONS: Mapping[ConnectionState, frozenset[ConnectionState]] = MappingProxy
         ConnectionState.WAITING: _TRYING | {ConnectionState.IDLE},
     }
 )
+
+
+class Timer(Enum):
+    ATTEMPT = "attempt"  # one address
+    KEEPALIVE = "keepalive"
+    PONG = "pong"
+    RETRY = "retry"  # the pause
+    TURN = "turn"  # one server

@@ -134,8 +134,7 @@ class Signalling:
         self._drain(now)
 
     def hurry(self, on: bool) -> None:
-        """Whether tries to open the flow follow each other closely."""
-        self._connection.hurried = on
+        self._connection.hurry(on)
 
     def send(self, data: bytes, hop: Hop, *, now: float) -> None:
         """Sends one message. One whose stream has gone is dropped: its sender was told, or will hear of it in time."""

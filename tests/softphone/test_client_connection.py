@@ -71,7 +71,24 @@ def test_a_call_whose_signalling_does_not_come_back_is_given_up() -> None:
     (ended,) = alice.events(events.CallTerminated)
     assert ended.hangup_info.reason == "Connection Error"
     (account,) = alice.machine._phone._accounts.values()
-    assert not account._signalling._connection.hurried  # tries are as far apart again as for one who only waits
+    assert not account._signalling._connection._hurried  # tries are as far apart again as for one who only waits
+
+
+def test_a_call_that_waits_shortens_the_pause_that_is_under_way() -> None:
+    """The pause is the account's own, a minute here: it is armed before anybody asks whether a call waits."""
+    scene = Scene()
+    alice, bob = scene.logged_in("alice", "bob", server=f"ws://{PBX}:8080", reconnect=(60.0, 60.0))
+    scene.established(alice, bob)
+    scene.world.break_streams(alice.name)
+    scene.wait(2.0)
+    states = [event.state for event in alice.events(events.ConnectionChange)]
+    assert states == ["connected", "disconnected", "connected"]
+    # Nobody waits from here on, so nobody hurries.
+    alice.do(alice.machine.hangup, alice.only_call)
+    scene.wait(1.0)
+    scene.world.break_streams(alice.name)
+    scene.wait(20.0)
+    assert alice.events(events.ConnectionChange)[-1].state == "disconnected"
 
 
 def test_a_lost_websocket_in_a_call_comes_back_registers_and_keeps_the_call() -> None:
