@@ -3,8 +3,25 @@
 Nothing here knows which event loop it runs on; `sansio_sip_asyncio.client` and `sansio_sip_trio.client` bring theirs.
 """
 
-from .call import Call, CallError
+from sansio_sip_media.answering_machine import AnsweredBy, Beep
+from sansio_sip_media.turns import TurnBegan, TurnEnded, VoiceFrame
+
+from .call import Call, CallError, Flushed
 from .client import ClientHandle, FeedbackError
 from .phone import Account, LoginError, Phone
 
-__all__ = ["Account", "Call", "CallError", "ClientHandle", "FeedbackError", "LoginError", "Phone"]
+__all__ = [
+    "Account",
+    "AnsweredBy",
+    "Beep",
+    "Call",
+    "CallError",
+    "ClientHandle",
+    "FeedbackError",
+    "Flushed",
+    "LoginError",
+    "Phone",
+    "TurnBegan",
+    "TurnEnded",
+    "VoiceFrame",
+]

@@ -1,7 +1,8 @@
 """A call that can be waited for."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,23 +15,29 @@ from sansio_sip.softphone import events
 from sansio_sip.softphone.call_info import CallInfo, CallState, CallUuid
 from sansio_sip.softphone.media_plane import MediaStatistics
 from sansio_sip_devices.wav_file import WavWriter, read_wav_file
+from sansio_sip_media.answering_machine import AnsweredBy, Beep
 from sansio_sip_media.resample import Resampler
+from sansio_sip_media.turns import VoiceFrame
 
 from .runtime import AsyncRuntime, Bell, Subscription
+from .voice import Turns, VoiceFrames, first_beep, who_answered
 
 if TYPE_CHECKING:
     from .phone import Phone
 
-__all__ = ["Call", "CallError"]
+__all__ = ["Call", "CallError", "Flushed"]
 
 Int16 = npt.NDArray[np.int16]
 
 Answer = events.CallHeld | events.CallResumed | events.HoldFailed | events.TransferCompleted | events.TransferFailed
 End = events.CallTerminated | events.CallFailed | events.IncomingCallCanceled
 
-# Seconds of audio handed to the engine at a time, and how much may wait there: `flush` gives back what waits, and a
-# stall of the program for less than this is not heard.
+# Seconds of audio handed to the engine at a time, and how much may wait there: a stall of the program for less than
+# this is not heard.
 CHUNK, AHEAD = 0.5, 1.0
+
+# Keys that may wait for a reader that lags: more than anybody presses in a call.
+MAX_KEYS = 1_000
 
 # What is heard is read at the rate of whoever wants it; without a wish, at this one.
 HEARD_RATE = 16_000
@@ -51,6 +58,34 @@ class CallError(Exception):
         super().__init__(f"{cause} ({code})")
         self.cause = cause
         self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """What became of what was written since the last `flush`, or since `play` began.
+
+    Attributes:
+        heard: samples that have left for the far end; its own buffers hold them for a tenth of a second or so.
+        dropped: samples that had not.
+        rate: Hz of both: that of the last write.
+    """
+
+    heard: int
+    dropped: int
+    rate: int
+
+
+class _Speech:
+    """What is said from one flush, or begin of `play`, to the next.
+
+    Attributes: `written` in seconds; `rate` of the last write; `players` that say it; `flushed` once it is over.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.written = 0.0
+        self.rate = rate
+        self.players = 0
+        self.flushed: Flushed | None = None
 
 
 class _Listener:
@@ -95,8 +130,10 @@ class Call:
         self._media = False
         self._tones_sent = 0
         self._answer: Answer | None = None  # of the far end, to the last request for hold or a transfer
+        self._speech = _Speech(HEARD_RATE)
         # One that nobody iterates over any more is gone, without a word of whoever has left its loop.
         self._listeners: WeakSet[_Listener] = WeakSet()
+        self._key_readers: WeakSet[Subscription[str]] = WeakSet()
 
     @property
     def uuid(self) -> CallUuid:
@@ -129,9 +166,21 @@ class Call:
         """The far end hears us again. Raises LocalProtocolError."""
         self.phone.command("unmute", self.uuid)
 
-    def flush(self) -> float:
-        """Drops what was written and has not left yet: barge-in. Returns the seconds dropped."""
-        return float(self.phone.command("flush_audio", self.uuid)) if self.end is None else 0.0
+    def flush(self) -> Flushed:
+        """Drops what was written and has not left yet, and ends `play`: barge-in. Says how much of it was heard.
+
+        After the call's end there is nothing to drop, and nobody knows what was heard: both counts are 0.
+        """
+        speech = self._speech
+        if self.end is not None:
+            return Flushed(0, 0, speech.rate)
+        dropped = float(self.phone.command("flush_audio", self.uuid))
+        # What waits is the end of what was written.
+        heard = max(0.0, speech.written - dropped)
+        speech.flushed = Flushed(round(heard * speech.rate), round(dropped * speech.rate), speech.rate)
+        self._speech = _Speech(speech.rate)
+        self._bell.ring()
+        return speech.flushed
 
     def statistics(self) -> MediaStatistics | None:
         """The call's media now; after its end, the last snapshot."""
@@ -227,38 +276,72 @@ class Call:
 
     # Audio
 
-    async def play(self, source: "str | Path | Int16", rate: int | None = None) -> None:
-        """Says a WAV file, or int16 samples of shape (n,) at `rate` Hz, and waits until they have left.
+    async def play(self, source: "str | Path | Int16 | AsyncIterable[Int16]", rate: int | None = None) -> int:
+        """Says a WAV file, or int16 samples, shape (n,), at `rate` Hz, whole or as they come; waits until they left.
 
-        Cancelling it takes back what has not left. Raises OSError or ParseError for a file that cannot be read,
-        CallError if the call ends first.
+        Returns how many samples have left: all of them, unless `flush` has cut it short. Cancelling it takes back what
+        has not left. Raises OSError or ParseError for a file that cannot be read, CallError if the call ends first.
         """
+        samples: Any = source
         if isinstance(source, str | Path):
             samples, hertz = await self._runtime.in_thread(partial(read_wav_file, source))
         elif rate is None:
             raise ValueError("rate is missing: give the rate of the samples in Hz")
         else:
-            samples, hertz = source, rate
+            hertz = rate
         await self.answered()
-        position = 0
+        if not self._speech.players:
+            self._speech = _Speech(hertz)
+        speech = self._speech
+        speech.players += 1
+        total = 0
         try:
-            while position < len(samples):
-                self._alive()
-                if self.phone.machine.audio_queued(self.uuid) < AHEAD:
-                    position += self.write_audio(samples[position : position + int(hertz * CHUNK)], hertz)
-                else:
-                    await self._runtime.sleep(CHUNK / 2)
-            while self.end is None and (left := self.phone.machine.audio_queued(self.uuid)) > 0:
-                await self._runtime.sleep(left)
+            if isinstance(samples, AsyncIterable):
+                async for piece in samples:
+                    total += await self._say(piece, hertz, speech)
+                    if speech.flushed is not None:
+                        break
+            else:
+                total += await self._say(samples, hertz, speech)
+            await self._until_said(0.0, speech)
         except BaseException:
             self.flush()
             raise
-        self._alive()
+        finally:
+            speech.players -= 1
+            # A generator that is left early would be closed by nobody.
+            if (close := getattr(samples, "aclose", None)) is not None:
+                await close()
+        return total if speech.flushed is None else min(total, speech.flushed.heard)
+
+    async def _say(self, samples: Int16, rate: int, speech: _Speech) -> int:
+        """Writes all of it, a second ahead at most; gives how many were written before a flush."""
+        position = 0
+        while position < len(samples) and speech.flushed is None:
+            await self._until_said(AHEAD, speech)
+            if speech.flushed is None:
+                position += self.write_audio(samples[position : position + int(rate * CHUNK)], rate)
+        return position
+
+    async def _until_said(self, ahead: float, speech: _Speech) -> None:
+        """Waits until no more than so many seconds wait to leave, or a flush."""
+        while speech.flushed is None:
+            self._alive()
+            if (over := self.phone.machine.audio_queued(self.uuid) - ahead) <= 0.0:
+                return
+            with suppress(TimeoutError):
+                await self._bell.until(lambda: speech.flushed is not None or self.end is not None, over)
 
     def write_audio(self, samples: Int16, rate: int) -> int:
         """Queues int16 samples, shape (n,). Returns how many were taken: the queue holds half a minute, and after the
         call's end none are. Raises LocalProtocolError before it has audio."""
-        return int(self.phone.command("write_audio", self.uuid, samples, rate)) if self.end is None else 0
+        if self.end is not None:
+            return 0
+        taken = int(self.phone.command("write_audio", self.uuid, samples, rate))
+        if taken:
+            self._speech.written += taken / rate
+            self._speech.rate = rate
+        return taken
 
     def audio(self, rate: int = HEARD_RATE) -> AsyncIterator[Int16]:
         """What is heard from now on: int16, shape (n,), at `rate` Hz, a piece each 20 ms; ends with the call."""
@@ -269,6 +352,45 @@ class Call:
             listener.queue.close()
         self._listeners.add(listener)
         return listener
+
+    def voice(self, rate: int = HEARD_RATE) -> AsyncIterator[VoiceFrame]:
+        """As `audio`, in frames of exactly 20 ms, each with its level and whether somebody speaks in it."""
+        return VoiceFrames(self.audio(rate), rate)
+
+    def turns(self, rate: int = HEARD_RATE, *, pause: float = 0.6) -> Turns:
+        """Tells when the far end begins to speak, and gives what it has said once it was silent for `pause` seconds.
+
+        Begin with it when you listen; an iterator of `TurnBegan` and `TurnEnded` that ends with the call. Raises
+        ValueError for a `pause` of less than 0.2 s.
+        """
+        return Turns(self.voice(rate), pause)
+
+    async def answered_by(self, timeout: float | None = 10.0) -> AnsweredBy:
+        """Judges by the greeting who has answered; ask as soon as the call is up. Raises TimeoutError, CallError.
+
+        A habit of people and machines, not a protocol: see `sansio_sip_media.answering_machine`.
+        """
+        async with self._runtime.timeout(timeout):
+            verdict = await who_answered(self.voice())
+        if verdict is None:
+            raise self._error()
+        return verdict
+
+    async def beep(self, timeout: float | None = 60.0) -> Beep:
+        """Waits for the end of a beep: from then on a machine records. Raises TimeoutError, CallError."""
+        async with self._runtime.timeout(timeout):
+            beep = await first_beep(self.audio(), HEARD_RATE)
+        if beep is None:
+            raise self._error()
+        return beep
+
+    def pressed(self) -> AsyncIterator[str]:
+        """Keys pressed at the far end from now on, one by one; ends with the call."""
+        reader: Subscription[str] = Subscription(self._bell, limit=MAX_KEYS)
+        if self.end is not None:
+            reader.close()
+        self._key_readers.add(reader)
+        return reader
 
     async def record(self, path: str | Path, rate: int = HEARD_RATE) -> None:
         """Writes what is heard into a WAV file until the call ends. The file is whole whenever this stops.
@@ -290,6 +412,8 @@ class Call:
                 self._media = True
             case events.DtmfReceived():
                 self.digits += event.tone
+                for reader in list(self._key_readers):
+                    reader.put(event.tone)
             case events.DtmfSent():
                 self._tones_sent += 1
             case (
@@ -304,6 +428,8 @@ class Call:
                 self.end = event
                 for listener in list(self._listeners):
                     listener.queue.close()
+                for reader in list(self._key_readers):
+                    reader.close()
             case _:
                 pass  # the snapshot says it
 
