@@ -6,7 +6,7 @@ DEMO_DIR ?= demo
 # Calls in real time hear it when the machine is busy with something else; what fails three times is broken.
 AGAIN := --reruns 2
 
-.PHONY: help demo test lint types interop soak bench fuzz docs package clean
+.PHONY: help demo test lint types interop soak bench fuzz campaign model docs package clean
 .DEFAULT_GOAL := help
 
 help:
@@ -54,7 +54,13 @@ bench: $(BIN)/.base ## benchmarks beside the peers, as ratios
 
 fuzz: $(BIN)/.test ## run each fuzz target for SECONDS (default 60)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
-	for target in $$($(BIN)/python -m fuzz --list); do $(BIN)/python -m fuzz $$target -max_total_time=$(or $(SECONDS),60) || exit 1; done
+	PYTHONPATH=tests:media $(BIN)/python -m fuzz --plant build/fuzz
+	for target in $$($(BIN)/python -m fuzz --list); do $(BIN)/python -m fuzz $$target build/fuzz/$$target -max_total_time=$(or $(SECONDS),60) || exit 1; done
+
+campaign: $(BIN)/.test ## fuzz all targets in turn for SECONDS (default 3600), go on where FOLDER (build/campaign) stands, print the table
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	PYTHONPATH=tests:media $(BIN)/python -m fuzz --campaign $(or $(FOLDER),build/campaign) --seconds $(or $(SECONDS),3600)
+	$(BIN)/python -m fuzz --report $(or $(FOLDER),build/campaign)
 
 model: $(BIN)/.test ## explore every order of events in pairs of machines, up to larger bounds than the tests
 	PYTHONPATH=tests:media $(BIN)/python -m model

@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from functools import cache
 
 import pytest
-from fuzz.test_targets import CORPORA, NOT_SEEDS, SIP, load
+from fuzz.test_targets import load
 from shared import require_shared
+
+from fuzz.seeds import CORPORA, NOT_SEEDS, SIP
 
 RATIOS = (0.0004, 0.004, 0.04)  # zzuf's own default is the middle one
 SEEDS = 200
 LIMIT = 0.050  # seconds of processor time for one message
 MAX_MESSAGE = 16_384  # octets
 
-TARGETS = {"fuzz_sip_message": SIP, **{name: CORPORA[name] for name in ("fuzz_sdp", "fuzz_stun", "fuzz_rtp")}}
+TARGETS = {"fuzz_sip_message": SIP, **{f"fuzz_{name}": CORPORA[name] for name in ("sdp", "stun", "rtp")}}
 
 
 @cache

@@ -17,6 +17,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import TypeAlias, cast
 
 from aioice import stun as codec
@@ -156,13 +157,19 @@ def is_stun(data: bytes) -> bool:
 
 def canonical_address(address: Address) -> Address | None:
     """The address in the one form that is compared here (RFC 5952, no zone); None if it is no IP address."""
+    host = _canonical_host(address.host)
+    return None if host is None else Address(host, address.port)
+
+
+@lru_cache(maxsize=1024)  # asked of each datagram that comes or goes, and the hosts are few
+def _canonical_host(text: str) -> str | None:
     try:
-        host = ipaddress.ip_address(address.host)
+        host = ipaddress.ip_address(text)
     except ValueError:
         return None
     if isinstance(host, ipaddress.IPv6Address) and host.scope_id is not None:
         host = ipaddress.IPv6Address(host.packed)
-    return Address(str(host), address.port)
+    return str(host)
 
 
 def is_unicast(address: Address) -> bool:
