@@ -12,6 +12,8 @@ it comes later than that the grid starts anew: a burst would help nobody.
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from sansio_sip.context import Context
 from sansio_sip.effects import Address, CloseFlow, FlowId, OpenDatagram, OpenStream, Record, Resolve, TlsPeer
 from sansio_sip.errors import LocalProtocolError
@@ -34,6 +36,7 @@ from .codecs.opus_parameters import HIGHEST_BITRATE, LOWEST_BITRATE
 from .conference import RATE as CONFERENCE_RATE
 from .conference import Conference
 from .crypto import CryptoProvider
+from .resample import MAX_RATE, MIN_RATE
 from .session import MediaSession
 from .sound_desk import SoundDesk
 
@@ -141,7 +144,11 @@ class MediaEngine:
         return self._session(session).audio.levels
 
     def write_audio(self, session: SessionId, samples: Samples, rate: int, *, now: float) -> int:
-        return self._session(session).audio.write(samples, rate)
+        audio = self._session(session).audio
+        _check_rate("write audio", rate)
+        if not isinstance(samples, np.ndarray) or samples.dtype != np.int16 or samples.ndim != 1:
+            raise LocalProtocolError(f"cannot write audio: {_kind(samples)} is none; give int16 of shape (n,)")
+        return audio.write(samples, rate)
 
     def audio_queued(self, session: SessionId) -> float:
         return self._session(session).audio.queued
@@ -150,8 +157,10 @@ class MediaEngine:
         return self._session(session).audio.flush()
 
     def read_audio(self, session: SessionId, rate: int) -> Samples:
+        audio = self._session(session).audio
+        _check_rate("read audio", rate)
         self._announced.discard(session)
-        return self._session(session).audio.read(rate)
+        return audio.read(rate)
 
     def send_dtmf(
         self,
@@ -275,3 +284,15 @@ class MediaEngine:
             return self._sessions[session]
         except KeyError:
             raise LocalProtocolError(f"there is no media session {session!r}: it was closed or never opened") from None
+
+
+def _check_rate(what: str, rate: object) -> None:
+    if not isinstance(rate, int | np.integer) or not MIN_RATE <= rate <= MAX_RATE:
+        raise LocalProtocolError(f"cannot {what} at {rate!r} Hz: give a whole number from {MIN_RATE} to {MAX_RATE}")
+
+
+def _kind(samples: object) -> str:
+    """What somebody has given in place of audio."""
+    if isinstance(samples, np.ndarray):
+        return f"{samples.dtype} of shape {samples.shape}"
+    return type(samples).__name__

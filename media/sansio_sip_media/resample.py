@@ -19,7 +19,7 @@ from math import gcd
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Resampler"]
+__all__ = ["MAX_RATE", "MIN_RATE", "Resampler"]
 
 Int16 = npt.NDArray[np.int16]
 Float32 = npt.NDArray[np.float32]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from types import MappingProxyType
 
 from sansio_sip.errors import LocalProtocolError, ParseError
@@ -190,7 +189,8 @@ def target_uri(target: str, domain: str, *, by_address: bool) -> SipUri:
     """Whom to call: a SIP URI, `user@host`, or a number or name at `domain`.
 
     Args:
-        by_address: there is no server to ask for a name, so the host must be an IP address; nor is there TLS.
+        by_address: there is no server: the host itself is asked, looked up where it is a name (RFC 3263); nor is there
+            TLS.
 
     Raises:
         LocalProtocolError: it is none of these.
@@ -211,8 +211,6 @@ def target_uri(target: str, domain: str, *, by_address: bool) -> SipUri:
             f"cannot call {target!r}: the account has no server, and without one nothing goes over TLS; "
             "give the account a `tls:` or `wss:` server, or a `sip:` URI"
         )
-    if by_address and uri.host.lower() != "localhost" and not _is_ip_address(uri.host):
-        raise LocalProtocolError(f"cannot call {target!r}: the account has no server; give an IP address as host")
     return uri
 
 
@@ -222,11 +220,3 @@ def identity(caller: NameAddress) -> str:
     if isinstance(uri, SipUri):
         return f"{uri.user}@{uri.host}" if uri.user else uri.host
     return str(uri)
-
-
-def _is_ip_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -87,7 +87,10 @@ class CallCommands(ABC):
 
     @recorded
     def hangup(self, call: CallUuid, *, now: float) -> None:
-        """Ends a call by CANCEL, 480 or BYE, whichever its state asks for (reference: hangup)."""
+        """Ends a call by CANCEL, 480 or BYE, whichever its state asks for (reference: hangup).
+
+        Raises LocalProtocolError: there is no such call; it may have ended.
+        """
         self._calls.hang_up(call, now=now)
         self._drain_calls(now)
 
@@ -172,13 +175,19 @@ class CallCommands(ABC):
 
     @recorded
     def mute(self, call: CallUuid, *, now: float) -> None:
-        """The far end hears silence from now on (reference: mute)."""
+        """The far end hears silence from now on (reference: mute). It may be asked for before there is audio.
+
+        Raises LocalProtocolError: there is no such call; it may have ended.
+        """
         self._calls.set_muted(call, True, now=now)
         self._drain_calls(now)
 
     @recorded
     def unmute(self, call: CallUuid, *, now: float) -> None:
-        """The far end hears us again (reference: unmute)."""
+        """The far end hears us again (reference: unmute).
+
+        Raises LocalProtocolError: there is no such call; it may have ended.
+        """
         self._calls.set_muted(call, False, now=now)
         self._drain_calls(now)
 
@@ -186,19 +195,28 @@ class CallCommands(ABC):
 
     @recorded
     def write_audio(self, call: CallUuid, samples: Samples, rate: int, *, now: float) -> int:
-        """Queues audio for the far end. See `MediaPlane.write_audio`; returns the samples taken."""
+        """Queues audio for the far end. See `MediaPlane.write_audio`; returns the samples taken.
+
+        Raises LocalProtocolError: the call has no audio yet, or has ended; `samples` or `rate` is none.
+        """
         taken = self._calls.write_audio(call, samples, rate, now=now)
         self._drain_calls(now)
         return taken
 
     @recorded
     def flush_audio(self, call: CallUuid, *, now: float) -> float:
-        """Drops queued audio that has not left; returns the seconds dropped."""
+        """Drops queued audio that has not left; returns the seconds dropped.
+
+        Raises LocalProtocolError: the call has no audio yet, or has ended.
+        """
         return self._calls.media.flush_audio(call, now=now)
 
     @recorded
     def read_audio(self, call: CallUuid, rate: int, *, now: float) -> Samples:
-        """Takes the audio heard since the last read, int16 at `rate` Hz, shape (samples,)."""
+        """Takes the audio heard since the last read, int16 at `rate` Hz, shape (samples,).
+
+        Raises LocalProtocolError: the call has no audio yet, or has ended; `rate` is none.
+        """
         return self._calls.media.read_audio(call, rate)
 
     @recorded
@@ -227,22 +245,35 @@ class CallCommands(ABC):
         self._calls.media.watch_levels(call, on, now=now)
 
     def audio_levels(self, call: CallUuid) -> AudioLevels:
-        """How loud both directions are now, and who speaks; watch them first."""
+        """How loud both directions are now, and who speaks; watch them first.
+
+        Raises LocalProtocolError: the call has no audio yet, or has ended.
+        """
         return self._calls.media.audio_levels(call)
 
     def audio_queued(self, call: CallUuid) -> float:
-        """Seconds of written audio that have not left yet."""
+        """Seconds of written audio that have not left yet.
+
+        Raises LocalProtocolError: the call has no audio yet, or has ended.
+        """
         return self._calls.media.audio_queued(call)
 
     def statistics(self, call: CallUuid) -> MediaStatistics | None:
-        """A snapshot of the call's media; None before there is any."""
+        """A snapshot of the call's media; None before there is any.
+
+        Raises LocalProtocolError: there is no such call; CallTerminated has the last snapshot of one that has ended.
+        """
         return self._calls.media.statistics(call)
 
     def is_gathering(self, call: CallUuid) -> bool:
-        """Whether our first description of a call is still being made: candidates are being gathered."""
+        """Whether our first description of a call is still being made: candidates are being gathered.
+
+        Raises LocalProtocolError: there is no such call; it may have ended.
+        """
         return self._calls.is_gathering(call)
 
     def call_info(self, call: CallUuid) -> CallInfo:
+        """The latest snapshot of a call. Raises LocalProtocolError: there is no such call; it may have ended."""
         return self._calls.info(call)
 
     def calls(self) -> tuple[CallInfo, ...]:

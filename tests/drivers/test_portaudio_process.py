@@ -32,6 +32,8 @@ class Library:
 
     refuses = False
     lost = False
+    running = True  # sounddevice begins PortAudio when it is imported
+    broken = False
 
     def __init__(self) -> None:
         self.begun = 0
@@ -40,8 +42,14 @@ class Library:
 
     def _terminate(self) -> None:
         """Ends all streams of the process."""
+        if not self.running:
+            raise PortAudioError("PortAudio not initialized")
+        self.running = False
 
     def _initialize(self) -> None:
+        if self.broken:
+            raise PortAudioError("no sound system")
+        self.running = True
         self.begun += 1
 
     def query_hostapis(self) -> list[dict[str, Any]]:
@@ -89,3 +97,11 @@ def test_a_stream_that_does_not_start_is_not_counted(library: Library, monkeypat
 def test_there_are_no_devices_without_a_sound_system(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Library, "lost", True)
     assert PortAudioDevices().devices() == ()
+
+
+def test_devices_are_found_once_portaudio_can_begin_again(library: Library) -> None:
+    devices = PortAudioDevices()
+    library.broken = True
+    assert devices.devices() == devices.devices() == ()
+    library.broken = False
+    assert devices.devices()

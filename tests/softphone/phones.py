@@ -133,7 +133,8 @@ class Scene:
     def __init__(self, seed: int = 1, *, link: Link | None = None, server: bool = True, crypto: bool = False) -> None:
         self.seed = seed
         self.crypto = crypto
-        self.world = TappedWorld(seed, link=link, names={"pbx.example.com": (PBX,)})
+        names = {"pbx.example.com": (PBX,), "second.example.com": ("10.0.0.2",)}
+        self.world = TappedWorld(seed, link=link, names=names)
         self.passwords = dict(USERS)
         self.server = Server(
             context(seed + 1000),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from softphone.phones import DOMAIN, PBX, Phone, Scene
 
@@ -300,10 +301,56 @@ def test_peer_to_peer_without_a_server() -> None:
     assert alice.events(events.CallTerminated)[0].call == mine
     with pytest.raises(LocalProtocolError, match="nothing goes over TLS; give the account a `tls:`"):
         alice.call("sips:bob@10.0.0.2")
-    with pytest.raises(LocalProtocolError, match="no server; give an IP address"):
-        alice.call("sip:bob@example.com")
     with pytest.raises(LocalProtocolError, match="has no server; give one"):
         alice.do(alice.machine.login, alice.account)
+
+
+def test_peer_to_peer_by_a_host_name() -> None:
+    scene = Scene(server=False)
+    alice, bob = scene.phone("alice", None), scene.phone("bob", None)
+    scene.wait(0.1)
+    mine = alice.call("sip:bob@second.example.com")
+    scene.wait(1.0)
+    bob.do(bob.machine.answer, bob.only_call)
+    scene.wait(1.0)
+    assert [event.call for event in alice.events(events.CallAnswered)] == [mine]
+    alice.do(alice.machine.hangup, mine)
+    scene.wait(1.0)
+    assert ends(bob) == ["onCallTerminated"]
+
+
+def test_a_host_name_without_an_address_is_a_failed_call() -> None:
+    scene = Scene(server=False)
+    alice = scene.phone("alice", None)
+    scene.wait(0.1)
+    alice.call("sip:bob@nowhere.example.com")
+    scene.wait(1.0)
+    (failed,) = alice.events(events.CallFailed)
+    assert failed.cause == "Connection Error"
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate"),
+    [
+        (np.zeros((2, 160), np.int16), 8_000),
+        (np.zeros(160, np.float32), 8_000),
+        ([0] * 160, 8_000),
+        (np.zeros(160, np.int16), 0),
+        (np.zeros(160, np.int16), 8_000.5),
+        (np.zeros(160, np.int16), 1_000_000),
+    ],
+)
+def test_what_is_no_audio_is_refused_and_the_call_goes_on(samples: Any, rate: Any) -> None:
+    scene = Scene()
+    alice, bob = scene.logged_in("alice", "bob")
+    mine, _ = scene.established(alice, bob)
+    with pytest.raises(LocalProtocolError, match=r"cannot write audio.*give"):
+        alice.do(alice.machine.write_audio, mine, samples, rate)
+    if rate != 8_000:
+        with pytest.raises(LocalProtocolError, match=r"cannot read audio.*give"):
+            alice.do(alice.machine.read_audio, mine, rate)
+    scene.wait(0.1)
+    assert alice.machine.calls()
 
 
 def test_extra_headers_arrive() -> None:

@@ -11,6 +11,7 @@ Streams that the program opens with sounddevice by itself cannot be seen: a look
 """
 
 from collections import deque
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
@@ -61,8 +62,9 @@ class PortAudioDevices:
         try:
             with _Process.lock:
                 if not _Process.open_streams:
-                    # PortAudio looks once, when it begins.
-                    self._sound._terminate()
+                    # PortAudio looks once, when it begins. One that could not begin cannot be ended.
+                    with suppress(self._sound.PortAudioError):
+                        self._sound._terminate()
                     self._sound._initialize()
                 hosts = self._sound.query_hostapis()
                 all_rows = list(self._sound.query_devices())
