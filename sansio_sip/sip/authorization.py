@@ -74,6 +74,12 @@ class Authenticator:
         self._clients: dict[_Realm, DigestClient] = {}
         self._registrars: set[_Realm] = set()
 
+    def for_line(self) -> "Authenticator":
+        """That of one registration among several: it has nonces of its own, and what it learns of realms is shared."""
+        other = Authenticator(self._context, self._username, self._password, identity=self._identity)
+        other._registrars = self._registrars
+        return other
+
     def authorize(self, request: Request, response: Response, answered: Answered) -> Request | None:
         """The request again, with credentials for the 401 or 407 that it got. Its CSeq is the caller's affair.
 

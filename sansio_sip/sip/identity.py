@@ -2,24 +2,25 @@
 
 Theory of operation
 -------------------
-One `Identity` serves all that a user agent sends. The user agent alone changes it: `flow_ready`, `flow_lost`, `learn`
-(a NAT shows another address than our own) and `gruu_granted`. Registration and sessions read it at the moment they
-write a message, so that each message tells the truth of that moment.
+An `Identity` serves all that a user agent sends: one for the account, and one for each call, which speaks for the flow
+that the call is on. What changes stands in `lines`, which they share. Registrations and sessions read it at the moment
+they write a message, so that each message tells the truth of that moment.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from sansio_sip.context import Context, Secret
-from sansio_sip.effects import Address
 
 from .body import ACCEPTED_TYPES, description_headers
-from .call_events import HeaderRows
+from .call_events import CallId, HeaderRows
 from .dialog import MAX_FORWARDS
 from .digest import ALGORITHMS
 from .extra_headers import ExtraHeaders
 from .headers import CSeq, NameAddress, Via
 from .limits import Limits
+from .lines import Line, Lines
 from .message import Headers, Request
 from .policy import CallPolicy
 from .session_timer import MIN_SE
@@ -72,7 +73,8 @@ class AccountConfig:
         min_se: fewer seconds are refused.
         policy: what peers may make us do.
         limits: of what is alive at one time; those of single messages are for whoever reads them (`limits.Gate`).
-        reg_id: which of the account's flows this is (RFC 5626 section 4.2.1), from 1.
+        flows: how many there are to be at once, each with its registration (RFC 5626 section 4.2.1); they have the
+            reg-ids from 1.
         gruu: which of the URIs that a registrar gives us stands as Contact of calls (RFC 5627): the public one, one
             that tells nobody who we are, or neither.
         realms: whose challenges to answer besides those of our registrar; "*": anybody's. See `authorization`.
@@ -94,7 +96,7 @@ class AccountConfig:
     min_se: int = MIN_SE
     policy: CallPolicy = field(default_factory=CallPolicy)
     limits: Limits = field(default_factory=Limits)
-    reg_id: int = 1
+    flows: int = 1
     gruu: Literal["public", "temporary", "none"] = "public"
     realms: tuple[str, ...] = ()
     digest_algorithms: tuple[str, ...] = ALGORITHMS
@@ -103,51 +105,58 @@ class AccountConfig:
 
 
 class Identity:
-    """Our addresses. Read by registration and sessions, changed by the user agent.
+    """Our addresses. Read by registrations and sessions, changed by the user agent.
+
+    It speaks for the line by which requests leave; that of a call (`of_call`) for the line that the call came by.
 
     Attributes:
-        hop: the present flow; None while there is none.
-        gruu: a globally routable URI that the registrar has given us (RFC 5627), of the kind asked for.
-        service_route: proxies that the registrar wants before each new request (RFC 3608).
+        lines: the flows of the account, one for each reg-id.
     """
 
-    def __init__(self, context: Context, config: AccountConfig) -> None:
+    def __init__(
+        self,
+        context: Context,
+        config: AccountConfig,
+        lines: Lines | None = None,
+        peers: Mapping[CallId, Hop] | None = None,
+        call: CallId | None = None,
+    ) -> None:
         self.config = config
-        self.hop: Hop | None = None
-        self.gruu: Uri | None = None
-        self.service_route: tuple[NameAddress, ...] = ()
-        self._learned: Address | None = None
-        # RFC 7118 section 5.1 and appendix: a browser-like client has no name that others could look up.
-        self._invalid_host = context.entropy.via_host()
+        self.lines = lines or Lines(context, config.flows)
+        self._context = context
+        self._peers = peers
+        self._call = call
 
-    # Changes
+    def of_call(self, peers: Mapping[CallId, Hop], call: CallId) -> "Identity":
+        """Who we are in one call; `peers` says of each call where its last message came from."""
+        return Identity(self._context, self.config, self.lines, peers, call)
 
-    def flow_ready(self, hop: Hop) -> None:
-        self.hop = hop
-        self._learned = None
+    @property
+    def line(self) -> Line:
+        """The line that this speaks for."""
+        peer = self._peers.get(self._call) if self._peers is not None and self._call is not None else None
+        found = self.lines.of_hop(peer) if peer is not None and len(self.lines) > 1 else None
+        return found or self.lines.in_use
 
-    def flow_lost(self) -> None:
-        self.hop = None
-        self._learned = None
+    @property
+    def hop(self) -> Hop | None:
+        """The present flow; None while there is none."""
+        return self.line.hop
 
-    def learn(self, via: Via) -> bool:
-        """Takes the address that the server saw a request come from (RFC 3581). True where it was news to us."""
-        hop = self.hop
-        if hop is None or hop.transport in ("WS", "WSS") or hop.address is None or not via.received:
-            return False
-        port = via.rport or via.port or 5060
-        seen = Address(via.received, port)
-        if seen == (self._learned or hop.local):
-            return False
-        self._learned = seen
-        return True
+    @property
+    def gruu(self) -> Uri | None:
+        return self.line.gruu
 
-    # Addresses
+    @property
+    def service_route(self) -> tuple[NameAddress, ...]:
+        return self.line.service_route
 
     @property
     def has_server(self) -> bool:
         """Whether all goes to one server. Without one, each request goes to where its target says."""
-        return self.hop is not None and (self.hop.reliable or self.hop.address is not None)
+        return self.line.has_server
+
+    # Addresses
 
     @property
     def address(self) -> NameAddress:
@@ -157,17 +166,7 @@ class Identity:
     @property
     def binding(self) -> SipUri:
         """Where we are to be reached: the Contact of REGISTER."""
-        user = self.config.address.user
-        # RFC 3261 section 8.1.1.8: "If the Request-URI or top Route header field value contains a SIPS URI, the Contact
-        # header field MUST contain a SIPS URI as well."
-        scheme = self.config.address.scheme
-        hop = self.hop
-        if hop is None or hop.local is None or hop.transport in ("WS", "WSS"):
-            # RFC 7118 section 5.2.2: `transport=ws` stands for WS and WSS alike; the scheme would tell them apart.
-            return SipUri(self._invalid_host, user, parameters=(("transport", "ws"),), scheme=scheme)
-        host, port = self._learned or hop.local
-        parameters = () if hop.transport == "UDP" else (("transport", hop.transport.lower()),)
-        return SipUri(host, user, port=port, parameters=parameters, scheme=scheme)
+        return self.line.binding(self.config.address)
 
     @property
     def contact(self) -> NameAddress:
@@ -186,7 +185,7 @@ class Identity:
         # RFC 3581 section 3: "The client MAY include an rport parameter [...]. This parameter MUST have no value".
         parameters = (("branch", branch), ("rport", None))
         if hop.local is None or hop.transport in ("WS", "WSS"):
-            return Via(hop.transport, self._invalid_host, parameters=parameters)
+            return Via(hop.transport, self.lines[1].invalid_host, parameters=parameters)
         return Via(hop.transport, hop.local.host, hop.local.port, parameters=parameters)
 
     @property

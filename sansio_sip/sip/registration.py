@@ -1,11 +1,12 @@
-"""The binding of our address of record to where we are (RFC 3261 section 10.2, RFC 5626 section 4.2).
+"""The binding of our address of record to one flow of ours (RFC 3261 section 10.2, RFC 5626 section 4.2).
 
 Theory of operation
 -------------------
 `register` says that a binding is wanted. From then on the machine keeps one, on whatever flow there is: it registers
 when a flow comes up, refreshes well before the granted time is over, answers challenges, takes a longer time where the
 registrar asks for one (423), and after a failure tries again with growing pauses. A failure before the first success
-is final, however: whoever asked shall hear of it, and decide. `unregister` takes the binding away.
+is final, however: whoever asked shall hear of it, and decide. `unregister` takes the binding away. There is one machine
+for each reg-id of the account (`registrations`), and it knows no other line than its own.
 
 All REGISTERs of one machine have one Call-ID, a rising CSeq, and one at a time is under way (section 10.2: "UAs MUST
 NOT send a new registration [...] until they have received a final response from the registrar for the previous one or
@@ -15,6 +16,7 @@ the previous REGISTER request has timed out").
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain
 from types import MappingProxyType
 from typing import TypeAlias, assert_never
 
@@ -28,6 +30,7 @@ from .call_events import HeaderRows
 from .dialog import MAX_FORWARDS
 from .headers import STAR, CSeq, NameAddress
 from .identity import SUPPORTED, Identity
+from .lines import Line
 from .message import Headers, Request, Response
 from .redirection import redirect_contacts, status_is_redirect
 from .screening import check_headers
@@ -108,10 +111,15 @@ class RegistrationTimer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A binding was granted for `expires` seconds; again at each refresh. `headers` are those of the 200."""
+    """A binding was granted for `expires` seconds; again at each refresh. `headers` are those of the 200.
+
+    `line` is its reg-id; `outbound`: the registrar tells the flows of one device apart by it.
+    """
 
     expires: int
     headers: HeaderRows = field(default=(), compare=False, repr=False)
+    line: int = 1
+    outbound: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,7 @@ class RegistrationFailed:
         moved_to: the registrar to ask instead, where this one has said so (301, 302).
         retry_after: seconds after which the registrar wants to be asked again, where it has said so.
         headers: of the response, where there was one.
+        line: its reg-id.
     """
 
     status: int
@@ -131,23 +140,27 @@ class RegistrationFailed:
     moved_to: SipUri | None = None
     headers: HeaderRows = field(default=(), compare=False, repr=False)
     retry_after: int | None = None
+    line: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Unregistered:
     """The binding is gone, or was given up."""
 
+    line: int = 1
+
 
 RegistrationOutput: TypeAlias = SendRequest | Registered | RegistrationFailed | Unregistered
 
 
 class Registration:
-    """Keeps the binding of one address of record."""
+    """Keeps the binding of one line of an account."""
 
-    def __init__(self, context: Context, identity: Identity, authenticator: Authenticator) -> None:
+    def __init__(self, context: Context, identity: Identity, line: Line, authenticator: Authenticator) -> None:
         self.state = RegistrationState.IDLE
         self._context = context
         self._identity = identity
+        self._line = line
         self._authenticator = authenticator
         self._outbox: Outbox[RegistrationOutput] = Outbox()
         self._timers: TimerSet[RegistrationTimer] = TimerSet()
@@ -158,7 +171,7 @@ class Registration:
         self._request: Request | None = None
         self._answered = Answered()
         self._wanted = False
-        self._succeeded = False  # since register() was called
+        self._succeeded = False  # since register() was called, or it is to go on as if it had
         self._failures = 0
         self._expires = identity.config.expires
         self._asked_longer = False
@@ -174,12 +187,16 @@ class Registration:
 
     # Commands
 
-    def register(self, *, now: float) -> None:
-        """Asks for a binding, or refreshes it at once. Gives Registered or RegistrationFailed."""
+    def register(self, *, persist: bool = False, now: float) -> None:
+        """Asks for a binding, or refreshes it at once. Gives Registered or RegistrationFailed.
+
+        `persist`: no failure is final, not even the first.
+        """
         if not self._wanted:
             self._wanted = True
             self._succeeded = False
             self._failures = 0
+        self._succeeded = self._succeeded or persist
         if self.state in (RegistrationState.REGISTERING, RegistrationState.UNREGISTERING):
             return  # one at a time; what is wanted decides after the answer
         self._begin(now)
@@ -199,8 +216,12 @@ class Registration:
 
     # Inputs
 
+    def persist(self) -> None:
+        """A failure of what is under way is no reason to give up."""
+        self._succeeded = True
+
     def flow_ready(self, *, now: float) -> None:
-        """`identity` has a flow now. A binding that is wanted is made anew on it (RFC 5626 section 4.2)."""
+        """`line` has a flow now. A binding that is wanted is made anew on it (RFC 5626 section 4.2)."""
         self._rebinds = 0
         if self._wanted:
             self._begin(now)
@@ -252,7 +273,7 @@ class Registration:
             self._expires = longer
             self._begin(now)
         elif status == 439 and self._outbound:
-            # RFC 5626 section 4.2.1: "439 (First Hop Lacks Outbound Support)": once more, without it.
+            # RFC 5626 section 11.6: "439 (First Hop Lacks Outbound Support)": once more, without it.
             self._outbound = False
             self._begin(now)
         else:
@@ -295,10 +316,10 @@ class Registration:
     def _begin(self, now: float) -> None:
         """Registers on the present flow, or waits for one."""
         self._timers.cancel(RegistrationTimer.REFRESH, RegistrationTimer.RETRY)
-        if self._identity.hop is None:
+        if self._line.hop is None:
             self._enter(RegistrationState.WAITING)
             return
-        binding = self._identity.binding
+        binding = self._line.binding(self._identity.config.address)
         contacts = [self._contact(binding, self._expires)]
         if self._bound is not None and not self._bound.equivalent(binding) and not self._replaces:
             # Such a registrar takes a new address for a second device; the old one has to go.
@@ -309,7 +330,7 @@ class Registration:
 
     def _send_removal(self, now: float) -> None:
         self._timers.clear()
-        if self._identity.hop is None:
+        if self._line.hop is None:
             self._finish()
             return
         # RFC 3261 section 10.2.2: "by specifying an expiration interval of "0" for that contact address in a REGISTER
@@ -317,7 +338,7 @@ class Registration:
         # has passed."
         self._answered = Answered()
         self._enter(RegistrationState.UNREGISTERING)
-        contacts = [self._contact(self._bound or self._identity.binding, 0)]
+        contacts = [self._contact(self._bound or self._line.binding(self._identity.config.address), 0)]
         self._send(self._authenticator.preempt(self._build(contacts, 0)))
 
     def _send(self, request: Request) -> None:
@@ -350,9 +371,9 @@ class Registration:
         parameters: HeaderRows = ()
         if instance:
             parameters = (("+sip.instance", f"<{instance}>"),)
-            if self._outbound and self._identity.has_server:
+            if self._outbound and self._line.has_server:
                 # RFC 5626 section 4.2.1: which of our flows this is.
-                parameters = (("reg-id", str(self._identity.config.reg_id)), *parameters)
+                parameters = (("reg-id", str(self._line.number)), *parameters)
         return NameAddress(binding, None, (*parameters, ("expires", str(expires))))
 
     # Results
@@ -363,24 +384,25 @@ class Registration:
         if granted <= 0:
             self._fail(response.status, "SIP Failure Code", None, now)
             return
-        self._bound = self._identity.binding
+        self._bound = self._line.binding(self._identity.config.address)
         self._failures = 0
         self._asked_longer = False
         self._succeeded = True
-        self._identity.service_route = routes
+        self._line.service_route = routes
         self._replaces = any(option.lower() == "outbound" for option in response.require)
-        self._identity.gruu = _gruu(own, self._identity.config.gruu)
+        self._line.gruu = _gruu(own, self._identity.config.gruu)
         if not self._wanted:
             self._send_removal(now)
             return
+        self._line.registered = True
         self._enter(RegistrationState.REGISTERED)
-        self._outbox.put(Registered(granted, tuple(response.headers)))
+        self._outbox.put(Registered(granted, tuple(response.headers), self._line.number, self._replaces))
         # A spread, so that a thousand phones that registered when a server came up do not come back as one.
         margin = min(max(REFRESH_MARGIN, granted / 10), granted / 2)
         spread = 1 - self._context.entropy.fraction("refresh") / 10
         self._timers.arm(RegistrationTimer.REFRESH, now + max(MIN_REFRESH, (granted - margin) * spread))
         self._timers.arm(RegistrationTimer.EXPIRED, now + granted)
-        if self._rebinds < MAX_REBINDS and self._identity.learn(response.top_via):
+        if self._rebinds < MAX_REBINDS and self._line.learn(response.top_via):
             self._rebinds += 1
             self._begin(now)
 
@@ -401,6 +423,7 @@ class Registration:
         headers: HeaderRows = (),
     ) -> None:
         self._request = None
+        self._line.registered = False
         if not self._wanted:
             # Taken back while it was under way: unless the registrar has said no, it may know us now.
             if status and self._bound is None:
@@ -412,24 +435,25 @@ class Registration:
             self._wanted = False
             self._timers.clear()
             self._enter(RegistrationState.IDLE)
-            self._outbox.put(RegistrationFailed(status, cause, None, moved_to, headers, after))
+            self._outbox.put(RegistrationFailed(status, cause, None, moved_to, headers, after, self._line.number))
             return
         self._failures += 1
         delay = self._back_off(after)
         self._enter(RegistrationState.BACKING_OFF)
         self._timers.arm(RegistrationTimer.RETRY, now + delay)
-        self._outbox.put(RegistrationFailed(status, cause, delay, moved_to, headers, after))
+        self._outbox.put(RegistrationFailed(status, cause, delay, moved_to, headers, after, self._line.number))
 
     def _finish(self) -> None:
         """No binding any more, as was wanted."""
         self._timers.clear()
         self._request = None
         self._bound = None
-        self._identity.gruu = None
-        self._identity.service_route = ()
+        self._line.registered = False
+        self._line.gruu = None
+        self._line.service_route = ()
         if self.state is not RegistrationState.IDLE:
             self._enter(RegistrationState.IDLE)
-        self._outbox.put(Unregistered())
+        self._outbox.put(Unregistered(self._line.number))
 
     def _back_off(self, after: int | None) -> float:
         """Seconds until the next try."""
@@ -445,17 +469,19 @@ class Registration:
 
     def _own_binding(self, response: Response) -> NameAddress | None:
         """Our row among the bindings of the address of record, which may be those of many devices."""
-        instance = self._identity.config.instance
-        binding = self._identity.binding
-        for contact in response.contacts:
-            if contact is STAR:
-                continue
-            if instance and (contact.parameter("+sip.instance") or "").strip("<>").lower() == instance.lower():
-                return contact
-        for contact in response.contacts:
-            if contact is not STAR and contact.uri.equivalent(binding):
-                return contact
-        return None
+        instance, number = self._identity.config.instance, str(self._line.number)
+        binding = self._line.binding(self._identity.config.address)
+        contacts = [contact for contact in response.contacts if contact is not STAR]
+        ours = [
+            contact
+            for contact in contacts
+            if instance and (contact.parameter("+sip.instance") or "").strip("<>").lower() == instance.lower()
+        ]
+        # RFC 5626 section 4.2.1: instance and reg-id name the binding, whatever its URI.
+        numbered = (contact for contact in ours if contact.parameter("reg-id") == number)
+        same = (contact for contact in contacts if contact.uri.equivalent(binding))
+        unnumbered = (contact for contact in ours if contact.parameter("reg-id") is None)
+        return next(chain(numbered, same, unnumbered), None)
 
     def _granted(self, response: Response, own: NameAddress | None) -> int:
         """Seconds."""

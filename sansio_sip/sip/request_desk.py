@@ -71,7 +71,7 @@ class RequestDesk:
         request, transaction = output.request, output.transaction
         session = self._sessions.of_dialog(request)
         if session is not None:
-            self._sessions.peers[session.call] = output.hop
+            self._sessions.heard(session.call, output.hop, makes_dialog=False)
         if transaction is None:
             if session is not None:
                 session.receive_ack(request, now=now)
@@ -138,7 +138,7 @@ class RequestDesk:
             return None
         session = self._sessions.add(request.call_id, "callee")
         self._servers[transaction] = session.call
-        self._sessions.peers[session.call] = hop
+        self._sessions.heard(session.call, hop, makes_dialog=True)
         session.receive(transaction, request, admitted.description, replaces=admitted.replaces, now=now)
         return session
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from sansio_sip.context import Context
+from sansio_sip.effects import Address
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.timers import Deadlines
 
@@ -25,6 +26,7 @@ class Sessions:
 
     Attributes:
         peers: where the last message of each call came from.
+        homes: the address of the server through which each call was made, and its route set leads.
     """
 
     def __init__(self, context: Context, identity: Identity, authenticator: Authenticator, timing: Timing) -> None:
@@ -36,6 +38,7 @@ class Sessions:
         self._by_tag: dict[tuple[str, str], CallId] = {}  # by Call-ID and our tag
         self._deadlines: Deadlines[CallId] = Deadlines()
         self.peers: dict[CallId, Hop] = {}
+        self.homes: dict[CallId, Address] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -91,7 +94,7 @@ class Sessions:
         session = InviteSession(
             self._context,
             call,
-            self._identity,
+            self._identity.of_call(self.peers, call),
             self._authenticator,
             call_id=call_id,
             role=role,
@@ -101,12 +104,25 @@ class Sessions:
         self._by_tag[call_id, session.local_tag] = call
         return session
 
+    def heard(self, call: CallId, hop: Hop, *, makes_dialog: bool) -> None:
+        """A message of a call has come by this hop; `makes_dialog`: the route set is taken from it."""
+        self.peers[call] = hop
+        if makes_dialog and call not in self.homes:
+            line = self._identity.lines.of_hop(hop)
+            if line is not None and line.hop is not None and line.hop.address is not None:
+                self.homes[call] = line.hop.address
+
+    def on_line(self, hop: Hop) -> tuple[CallId, ...]:
+        """The calls whose last message came by that flow."""
+        return tuple(call for call, peer in self.peers.items() if peer.flow == hop.flow)
+
     def touched(self, session: InviteSession) -> None:
         """To be called when a session has been drained: it may be over, or wait for another time."""
         if session.may_be_forgotten:
             self._rows.pop(session.call, None)
             self._by_tag.pop((session.call_id, session.local_tag), None)
             self.peers.pop(session.call, None)
+            self.homes.pop(session.call, None)
             self._deadlines.remove(session.call)
         else:
             self._deadlines.update(session.call, session.next_timeout())

@@ -1,13 +1,21 @@
 """What a transaction user (RFC 3261 section 5: registration, session) asks of the user agent that owns it."""
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
 
 from .call_events import HeaderRows
 from .message import Request, Response
 from .transactions.outputs import TransactionId
 
-__all__ = ["CancelRequest", "SendAck", "SendRequest", "SendResponse", "UserRequest"]
+__all__ = ["CancelRequest", "Part", "SendAck", "SendRequest", "SendResponse", "UserRequest"]
+
+
+class Part(Enum):
+    """Those of the transaction users that are no call."""
+
+    REGISTRATION = "registration"
+    STANDALONE = "standalone"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,20 @@
-"""A user agent: the registration and the calls of one account, over one flow (RFC 3261 section 8).
+"""A user agent: the registrations and the calls of one account, over its flows (RFC 3261 section 8).
 
 Theory of operation
 -------------------
 The user agent owns a transaction layer, a registration and any number of sessions. Messages go through the layer
 first; what it passes up belongs to a session (by Call-ID and our tag), or begins one, or is answered here. What the
 children ask to be sent gets a Via and a way to go, and goes down through the layer. Who waits for which transaction is
-kept in two tables, one for each direction, whose rows go when the layer says `Terminated`.
+kept in two tables, one for each direction (`departures`, `request_desk`), whose rows go when the layer says
+`Terminated`.
 
-With a server, everything takes the flow to it. Without one (UDP, peer to peer), each request goes to the IP address
-in the URI that it is for, and in a dialog, if that is a name, to where the peer's last message came from.
+With a server, everything takes a flow to it, one of several where the account has them (`lines`). Without one (UDP,
+peer to peer), each request goes to the IP address in the URI that it is for, and in a dialog, if that is a name, to
+where the peer's last message came from.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import TypeAlias, TypeVar, assert_never
 
 from sansio_sip.context import Context
@@ -29,13 +30,15 @@ from .call_events import (
     HeaderRows,
     MessageReceived,
 )
+from .departures import Departures
 from .dialog import Dialog, is_readable
 from .headers import NameAddress, Reason
 from .identity import AccountConfig, Identity
 from .invite_session import InviteSession
-from .message import Headers, Message, Request, Response
-from .path import stamp, way
-from .registration import Registered, Registration, RegistrationFailed, Unregistered
+from .lines import Lines
+from .message import Headers, Message, Response
+from .registration import Registered, RegistrationFailed, Unregistered
+from .registrations import LineUnregistered, Registrations
 from .request_desk import RequestDesk, UserAgentCounters
 from .screening import refusal_of_malformed
 from .sent_requests import Purpose
@@ -44,7 +47,7 @@ from .session_state import SessionState
 from .sessions import Sessions
 from .standalone import Standalone, StandaloneEvent
 from .subscription import SubscriptionId
-from .transaction_user import CancelRequest, SendAck, SendRequest, SendResponse
+from .transaction_user import CancelRequest, Part, SendAck, SendRequest, SendResponse
 from .transactions.layer import TransactionLayer
 from .transactions.outputs import (
     Acknowledged,
@@ -72,19 +75,11 @@ class SendMessage:
     hop: Hop
 
 
-UserAgentOutput: TypeAlias = SendMessage | Registered | RegistrationFailed | Unregistered | CallEvent | StandaloneEvent
+UserAgentOutput: TypeAlias = (
+    SendMessage | Registered | RegistrationFailed | Unregistered | LineUnregistered | CallEvent | StandaloneEvent
+)
 
 T = TypeVar("T")
-
-
-class _Part(Enum):
-    """Who is no call."""
-
-    REGISTRATION = "registration"
-    STANDALONE = "standalone"
-
-
-_Owner: TypeAlias = tuple[CallId | _Part, int]
 
 
 class UserAgent:
@@ -100,13 +95,17 @@ class UserAgent:
             context, config.username or config.address.user or "", config.password, identity=self._identity
         )
         self._layer = TransactionLayer(context, timing=timing, max_transactions=config.limits.transactions)
-        self._registration = Registration(context, self._identity, self._authenticator)
+        self._registration = Registrations(context, self._identity, self._authenticator)
         self._sessions = Sessions(context, self._identity, self._authenticator, timing)
-        self._clients: dict[TransactionId, _Owner] = {}
-        self._sent: dict[_Owner, TransactionId] = {}
+        self._departures = Departures(context, self._identity, self._layer, self._sessions)
         self._standalone = Standalone(context, self._identity, self._authenticator, timing)
         self.counters = UserAgentCounters()
         self._desk = RequestDesk(context, self._identity, self._sessions, self._standalone, self.counters)
+
+    @property
+    def lines(self) -> Lines:
+        """The flows that there are: for reading."""
+        return self._identity.lines
 
     @property
     def contact(self) -> str:
@@ -121,14 +120,15 @@ class UserAgent:
 
     # Commands: registration
 
-    def register(self, *, now: float) -> None:
-        """Wants a binding from now on. Gives Registered or RegistrationFailed, once there is a flow."""
-        self._registration.register(now=now)
+    def register(self, line: int | None = None, *, now: float) -> None:
+        """Wants a binding from now on, on each line or on one. Gives Registered or RegistrationFailed, once there is a
+        flow."""
+        self._registration.register(line, now=now)
         self._settle_others(now)
 
-    def unregister(self, *, now: float) -> None:
-        """Wants no binding from now on. Gives Unregistered."""
-        self._registration.unregister(now=now)
+    def unregister(self, line: int | None = None, *, now: float) -> None:
+        """Wants no binding from now on. Gives Unregistered, or LineUnregistered where a line is named."""
+        self._registration.unregister(line, now=now)
         self._settle_others(now)
 
     # Commands: calls
@@ -342,13 +342,13 @@ class UserAgent:
 
     # Inputs
 
-    def flow_ready(self, hop: Hop, *, now: float) -> None:
-        """Signalling goes over this flow from now on. A binding that is wanted is made anew on it."""
-        before = self._identity.hop
+    def flow_ready(self, hop: Hop, line: int = 1, *, now: float) -> None:
+        """A line has this flow from now on. A binding that is wanted is made anew on it."""
+        before = self.lines[line].hop
         if before is not None and before.flow != hop.flow:
-            self.flow_lost("another flow took its place", now=now)
-        self._identity.flow_ready(hop)
-        self._registration.flow_ready(now=now)
+            self.flow_lost("another flow took its place", line, now=now)
+        self.lines[line].flow_ready(hop)
+        self._registration.flow_ready(line, now=now)
         self._settle_others(now)
         for session in self._sessions:
             session.flow_ready(now=now)
@@ -356,17 +356,20 @@ class UserAgent:
         self._standalone.flow_ready(now=now)
         self._settle_others(now)
 
-    def flow_lost(self, reason: str, *, now: float) -> None:
-        """The flow is gone. Calls that are answered go on; those that are not yet end."""
-        hop = self._identity.hop
+    def flow_lost(self, reason: str, line: int = 1, *, now: float) -> tuple[CallId, ...]:
+        """A flow is gone. Calls that are answered go on, by another line where there is one; those that are not yet
+        end. Returns the calls that were on it."""
+        hop = self.lines[line].hop
         if hop is None:
-            return
-        self._identity.flow_lost()
-        self._registration.flow_lost(now=now)
+            return ()
+        strayed = self._sessions.on_line(hop)
+        self.lines[line].flow_lost()
+        self._registration.flow_lost(line, now=now)
         self._settle_others(now)
         if hop.flow is not None:
             self._layer.flow_lost(hop.flow, now=now)
             self._drain_layer(now)
+        return strayed
 
     def unreachable(self, address: Address, *, now: float) -> None:
         """What was sent to `address` goes nowhere."""
@@ -452,17 +455,15 @@ class UserAgent:
         for output in session.outputs():
             match output:
                 case SendRequest():
-                    if not self._send_request((session.call, output.key), output.request, now):
+                    if not self._departures.send((session.call, output.key), output.request, now=now):
                         session.request_failed(output.key, FailureReason.TRANSPORT, now=now)
                         session.transaction_ended(output.key)
                 case CancelRequest():
-                    transaction = self._sent.get((session.call, output.key))
+                    transaction = self._departures.transaction((session.call, output.key))
                     if transaction is not None:
                         self._layer.cancel(transaction, headers=output.headers, now=now)
                 case SendAck():
-                    hop = way(self._identity, output.request, self._sessions.peers.get(session.call))
-                    if hop is not None:
-                        self._layer.send(stamp(self._identity, output.request, hop, output.branch), hop, now=now)
+                    self._departures.acknowledge(session.call, output, now=now)
                 case SendResponse():
                     self._layer.respond(output.transaction, output.response, now=now)
                 case _:
@@ -471,11 +472,12 @@ class UserAgent:
 
     def _drain_others(self, now: float) -> None:
         """What is no call: the registration, and what is said outside of calls."""
-        for name, part in ((_Part.REGISTRATION, self._registration), (_Part.STANDALONE, self._standalone)):
+        for name, part in ((Part.REGISTRATION, self._registration), (Part.STANDALONE, self._standalone)):
             for output in part.outputs():
                 match output:
                     case SendRequest():
-                        if not self._send_request((name, output.key), output.request, now):
+                        line = self._registration.line_of(output.key) if name is Part.REGISTRATION else None
+                        if not self._departures.send((name, output.key), output.request, line=line, now=now):
                             part.request_failed(output.key, FailureReason.TRANSPORT, now=now)
                             if part is self._standalone:
                                 self._standalone.transaction_ended(output.key)
@@ -484,36 +486,24 @@ class UserAgent:
                     case _:
                         self._outbox.put(output)
 
-    def _send_request(self, owner: _Owner, request: Request, now: float) -> bool:
-        """Begins a client transaction; False where there is no way to."""
-        call = owner[0] if not isinstance(owner[0], _Part) else None
-        hop = way(self._identity, request, self._sessions.peers.get(call) if call is not None else None)
-        if hop is None:
-            return False
-        stamped = stamp(self._identity, request, hop, self._context.entropy.branch())
-        try:
-            transaction = self._layer.request(stamped, hop, now=now)
-        except LocalProtocolError:
-            return False  # too many transactions
-        self._clients[transaction] = owner
-        self._sent[owner] = transaction
-        return True
-
     # What the layer passes up
 
     def _on_response(self, output: ResponseReceived, now: float) -> None:
-        owner = self._clients.get(output.transaction)
-        if owner is None:
+        self._departures.heard(output.transaction, output.response.status)
+        owner = self._departures.owner(output.transaction)
+        # RFC 5626 section 5.3.1: 430 says that a flow on the way has failed; another may lead there.
+        if owner is None or (output.response.status == 430 and self._departures.again(output.transaction, now=now)):
             return
         name, key = owner
-        if isinstance(name, _Part):
+        if isinstance(name, Part):
             self._part(name).receive_response(key, output.response, now=now)
             self._drain_others(now)
             return
         session = self._sessions.find(name)
         if session is None:
             return
-        self._sessions.peers[session.call] = output.hop
+        begins = output.response.cseq.method == "INVITE" and 100 < output.response.status < 300
+        self._sessions.heard(session.call, output.hop, makes_dialog=begins)
         if is_readable(output.response):
             session.receive_response(key, output.response, now=now)
         elif output.response.status >= 200:
@@ -522,7 +512,9 @@ class UserAgent:
         self._drain_session(session, now)
 
     def _on_failed(self, output: Failed, now: float) -> None:
-        owner = self._clients.get(output.transaction)
+        if output.reason is FailureReason.TRANSPORT and self._departures.again(output.transaction, now=now):
+            return
+        owner = self._departures.owner(output.transaction)
         if owner is None:
             session = self._desk.session_of(output.transaction)
             if session is not None:
@@ -530,7 +522,7 @@ class UserAgent:
                 self._drain_session(session, now)
             return
         name, key = owner
-        if isinstance(name, _Part):
+        if isinstance(name, Part):
             self._part(name).request_failed(key, output.reason, now=now)
             self._drain_others(now)
         elif (session := self._sessions.find(name)) is not None:
@@ -539,14 +531,13 @@ class UserAgent:
 
     def _on_terminated(self, transaction: TransactionId, now: float) -> None:
         self._desk.forget(transaction)
-        owner = self._clients.pop(transaction, None)
+        owner = self._departures.ended(transaction)
         if owner is None:
             return
-        self._sent.pop(owner, None)
         name, key = owner
-        if name is _Part.STANDALONE:
+        if name is Part.STANDALONE:
             self._standalone.transaction_ended(key)
-        elif not isinstance(name, _Part) and (session := self._sessions.find(name)) is not None:
+        elif not isinstance(name, Part) and (session := self._sessions.find(name)) is not None:
             session.transaction_ended(key)
             self._drain_session(session, now)
 
@@ -580,8 +571,8 @@ class UserAgent:
         self._settle_others(now)
         return number
 
-    def _part(self, name: _Part) -> Registration | Standalone:
-        return self._registration if name is _Part.REGISTRATION else self._standalone
+    def _part(self, name: Part) -> Registrations | Standalone:
+        return self._registration if name is Part.REGISTRATION else self._standalone
 
     def _dialog(self, call: CallId) -> Dialog:
         session = self._sessions.get(call, "name its peer")

@@ -82,7 +82,7 @@ def quiet(peer: Stranger, seconds: float = 70.0) -> None:
     assert peer.ua.is_idle
     assert peer.ua.next_timeout() is None
     assert not peer.ua._sessions
-    assert not peer.ua._clients
+    assert not peer.ua._departures
     assert not peer.ua._desk
     assert ended(peer) == []
 

@@ -412,7 +412,7 @@ class RegistrationMachine(RuleBasedStateMachine):
 
     @invariant()
     def idle_waits_for_nothing(self) -> None:
-        registration = self.peer.ua._registration
+        registration = self.peer.ua._registration[1]
         if registration.state in (RegistrationState.IDLE, RegistrationState.WAITING):
             assert registration.next_timeout() is None
         if registration.state in (RegistrationState.REGISTERED, RegistrationState.BACKING_OFF):
@@ -424,7 +424,7 @@ class RegistrationMachine(RuleBasedStateMachine):
         self.peer.wait(200)
         assert self.peer.ua.is_idle
         assert self.peer.ua.next_timeout() is None
-        assert self.peer.ua._registration.state is RegistrationState.IDLE
+        assert self.peer.ua._registration[1].state is RegistrationState.IDLE
 
 
 RegistrationMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
@@ -434,10 +434,19 @@ TestRegistrationMachine = RegistrationMachine.TestCase
 # --------------------------------------------------------------------------------------- flows, GRUU, other registrars
 
 
-def test_the_flow_has_the_number_that_the_account_gives_it() -> None:
-    peer = registrar(reg_id=2)
+def test_each_flow_has_a_number_that_stays() -> None:
+    peer = registrar(flows=2)
+    second = Hop("UDP", SERVER._replace(port=5070), ALICE._replace(port=5070), FlowId("second"))
     peer.ua.register(now=peer.now)
-    assert register(peer).contacts[0].parameter("reg-id") == "2"
+    first = register(peer)
+    peer.ua.flow_ready(second, 2, now=peer.now)
+    other = register(peer)
+    assert [each.contacts[0].parameter("reg-id") for each in (first, other)] == ["1", "2"]
+    assert first.call_id != other.call_id
+    peer.ua.flow_lost("gone", 2, now=peer.now)
+    peer.ua.flow_ready(replace(second, flow=FlowId("third")), 2, now=peer.now)
+    again = register(peer)
+    assert (again.call_id, again.contacts[0].parameter("reg-id")) == (other.call_id, "2")
 
 
 @pytest.mark.parametrize(

@@ -437,7 +437,7 @@ class CallMachine(RuleBasedStateMachine):
         assert self.peer.ua.is_idle
         assert self.peer.ua.next_timeout() is None
         assert not self.peer.ua._sessions
-        assert not self.peer.ua._clients
+        assert not self.peer.ua._departures
         assert not self.peer.ua._desk
         numbers_rise(list(self.requests))
 
