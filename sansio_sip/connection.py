@@ -21,6 +21,7 @@ UDP. An account without a server has one UDP flow that nobody pings.
 from collections.abc import Iterator
 from typing import assert_never
 
+from .back_off import BackOff
 from .connection_outputs import ConnectionFailed, ConnectionLost, ConnectionOpened, ConnectionOutput, MessageArrived
 from .connection_state import TRANSITIONS, ConnectionState, Timer
 from .context import Context
@@ -38,7 +39,9 @@ from .effects import (
     TlsPolicy,
 )
 from .errors import LocalProtocolError, ParseError
+from .keepalive import KeepaliveInterval
 from .machine import Outbox
+from .places import Places, is_in_reach
 from .server_url import ServerUrl
 from .sip.locating import MAX_ADDRESSES, Located, Locator, Target
 from .sip.parser import Ping, Pong, StreamFramer
@@ -65,11 +68,9 @@ MAX_TURN, MIN_TURN = 6.0, 1.0  # seconds for one server: three SYNs (0, 1, 3 s) 
 
 # RFC 5626 section 4.5, with times for a person who waits rather than for a registrar that was restarted.
 BASE_PAUSE, MAX_PAUSE = 2.0, 30.0
-# Where a call waits, it should go on within 5 s of the server's return: one turn, one pause, REGISTER and re-INVITE.
-HURRIED_TURN, HURRIED_PAUSE = 2.5, 1.5
+HURRIED_TURN = 2.5  # seconds; see `back_off.HURRIED_PAUSE`
 STABLE = 30.0  # seconds that a flow must have lasted for its loss to count as the first
 
-KEEPALIVE = (24.0, 29.0)  # seconds between pings (RFC 5626 section 4.4.2)
 PONG_TIMEOUT = 10.0  # RFC 5626 section 4.4.1, after which "the client MUST treat the flow as failed"
 DATAGRAM_PONG_TIMEOUT = 3.0
 DATAGRAM_PINGS = 3  # a datagram may be lost; three in a row say that the peer is
@@ -91,6 +92,7 @@ class SignallingConnection:
         pause: seconds, base-time and max-time of RFC 5626 section 4.5, between rounds.
         ca_file: PEM file with the authorities to trust; None: the system's.
         tls_verify: False accepts any certificate.
+        places: where the other flows of the account are; none is opened to the same address.
     """
 
     def __init__(
@@ -103,22 +105,24 @@ class SignallingConnection:
         pause: tuple[float, float] = (BASE_PAUSE, MAX_PAUSE),
         ca_file: str | None = None,
         tls_verify: bool = True,
+        places: Places | None = None,
     ) -> None:
         self.state = ConnectionState.IDLE
         self._context = context
         self._name = name
         self._servers = servers
         self._bind = bind
-        self._base_pause, self._max_pause = pause
-        self._hurried = False  # whether turns and pauses stay short
+        self._back_off = BackOff(context, *pause)
         self._ca_file = ca_file
         self._tls_verify = tls_verify
+        self._places = places or Places()
+        self._keepalive = KeepaliveInterval(context)
+        self._sole = False  # there is one address in all, which the flows of the account must share
         self._outbox: Outbox[ConnectionOutput] = Outbox()
         self._timers: TimerSet[Timer] = TimerSet()
         self._turn = 0  # index of the server that is tried or in use
         self._moved: ServerUrl | None = None  # the server that another has sent us to
         self._failed = 0  # servers that have failed in this round
-        self._rounds = 0  # rounds that have failed, or flows that did not last: the exponent of the pause
         self._targets: list[Target] = []  # places of the server, not tried yet
         self._locator: Locator | None = None
         self._query = 0
@@ -143,7 +147,7 @@ class SignallingConnection:
         """Opens the flow and keeps it open. Harmless when it is open or on its way; a pause is cut short."""
         if self.state in (ConnectionState.IDLE, ConnectionState.WAITING):
             self._timers.cancel(Timer.RETRY)
-            self._rounds = 0
+            self._back_off.failures = 0
             self._try_server(now)
 
     def close(self, *, now: float) -> None:
@@ -158,7 +162,7 @@ class SignallingConnection:
         self._timers.clear()
         self._targets.clear()
         self._moved = None
-        self._failed = self._rounds = 0
+        self._failed = self._back_off.failures = 0
         if self.state is not ConnectionState.IDLE:
             self._enter(ConnectionState.IDLE)
         if was_open:
@@ -166,10 +170,16 @@ class SignallingConnection:
 
     def hurry(self, on: bool) -> None:
         """Whether tries to open the flow follow each other closely. A pause that is under way is shortened."""
-        self._hurried = on
+        self._back_off.hurried = on
         retry_at = self._timers.deadline(Timer.RETRY)
         if on and retry_at is not None:
-            self._timers.arm(Timer.RETRY, min(retry_at, self._paused_at + self._some_of(HURRIED_PAUSE)))
+            self._timers.arm(Timer.RETRY, min(retry_at, self._paused_at + self._back_off.short_pause()))
+
+    def flow_timer(self, seconds: float | None, *, now: float) -> None:
+        """After so much silence the server gives the present flow up (RFC 5626 section 4.4); None: it has not said."""
+        if seconds != self._keepalive.flow_timer and Timer.KEEPALIVE in self._timers:
+            self._keepalive.flow_timer = seconds
+            self._arm_keepalive(now)
 
     def fail_over(self, reason: str, *, now: float) -> bool:
         """Leaves a server that has said it cannot serve for its next address, or for the next server of the list
@@ -204,7 +214,7 @@ class SignallingConnection:
         self._drop_flow()
         self._timers.clear()
         self._targets.clear()
-        self._failed = self._rounds = 0
+        self._failed = self._back_off.failures = 0
         if was_open:
             self._outbox.put(ConnectionLost(1006, reason, 0.0))
         self._try_server(now)
@@ -366,7 +376,7 @@ class SignallingConnection:
 
     def _arm_turn(self, now: float) -> None:
         share = ROUND_TIMEOUT / max(len(self._servers), 1)
-        longest = HURRIED_TURN if self._hurried else MAX_TURN
+        longest = HURRIED_TURN if self._back_off.hurried else MAX_TURN
         self._timers.arm(Timer.TURN, now + max(MIN_TURN, min(longest, share)))
 
     def _drain_locator(self, now: float) -> None:
@@ -380,7 +390,8 @@ class SignallingConnection:
                     self._outbox.put(output)
                 case Located():
                     self._locator = None
-                    self._targets = [each for each in output.targets if self._usable(each)]
+                    self._sole = len(self._servers) == len(output.targets) == 1
+                    self._targets = [each for each in output.targets if is_in_reach(each, self._bind)]
                     if self._targets:
                         self._try_target(now)
                     else:
@@ -390,6 +401,10 @@ class SignallingConnection:
 
     def _try_target(self, now: float) -> None:
         """Gives the next address an equal part of what is left of the server's turn."""
+        self._targets = [each for each in self._targets if self._sole or self._places.is_free(each, self._name)]
+        if not self._targets:
+            self._server_failed("each address of it has a flow of this account", now)
+            return
         server, target = self._server(), self._targets.pop(0)
         assert server is not None
         deadline = self._timers.deadline(Timer.TURN)
@@ -418,14 +433,9 @@ class SignallingConnection:
         self._flows += 1
         self._flow = FlowId(f"{self._name}.{self._flows}")
         self._hop = hop
+        self._places.take(self._name, hop.address)
         self._enter(ConnectionState.OPENING)
         return self._flow
-
-    def _usable(self, target: Target) -> bool:
-        """Whether a flow from where we are bound can reach it: a bound UDP socket is of one family."""
-        if target.transport != "UDP" or self._bind.host in ("0.0.0.0", "::"):
-            return True
-        return (":" in self._bind.host) == (":" in target.address.host)
 
     def _address_failed(self, reason: str, now: float) -> None:
         self._drop_flow()
@@ -454,18 +464,11 @@ class SignallingConnection:
 
     def _pause(self, now: float) -> float:
         """Waits for the next round; returns the seconds."""
-        longest = min(self._max_pause, HURRIED_PAUSE) if self._hurried else self._max_pause
-        upper = min(longest, self._base_pause * 2.0 ** min(self._rounds, 10))
-        delay = self._some_of(upper)
-        self._rounds += 1
+        delay = self._back_off.pause()
         self._failed, self._paused_at = 0, now
         self._enter(ConnectionState.WAITING)
         self._timers.arm(Timer.RETRY, now + delay)
         return delay
-
-    def _some_of(self, upper: float) -> float:
-        # RFC 5626 section 4.5: a uniform random time between 50 and 100 % of an upper bound that doubles.
-        return upper * (0.5 + 0.5 * self._context.entropy.fraction("reconnect"))
 
     # The open flow
 
@@ -475,6 +478,7 @@ class SignallingConnection:
         self._enter(ConnectionState.OPEN)
         self._opened_at = now
         self._answers, self._half, self._unanswered = self._web_socket is not None, False, 0
+        self._keepalive.flow_timer = None
         if self._hop.address is not None:
             self._arm_keepalive(now)
         self._outbox.put(ConnectionOpened(self._hop))
@@ -487,16 +491,14 @@ class SignallingConnection:
         self._drop_flow()
         self._timers.clear()
         if now - self._opened_at >= STABLE:
-            self._rounds = 0
+            self._back_off.failures = 0
         elif self._servers and self._moved is None:
             self._turn = (self._turn + 1) % len(self._servers)
         self._moved = None
         self._outbox.put(ConnectionLost(code, reason, self._pause(now)))
 
     def _arm_keepalive(self, now: float) -> None:
-        earliest, latest = KEEPALIVE
-        spread = self._context.entropy.fraction("keepalive")
-        self._timers.arm(Timer.KEEPALIVE, now + earliest + (latest - earliest) * spread)
+        self._timers.arm(Timer.KEEPALIVE, now + self._keepalive.draw())
 
     def _ping(self, now: float) -> None:
         assert self._hop is not None
@@ -590,6 +592,7 @@ class SignallingConnection:
     def _drop_flow(self) -> None:
         if self._flow is not None:
             self._outbox.put(CloseFlow(self._flow))
+        self._places.leave(self._name)
         self._flow = None
         self._hop = None
         self._locator = None

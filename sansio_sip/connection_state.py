@@ -34,12 +34,13 @@ _GIVEN_UP = frozenset({ConnectionState.WAITING, ConnectionState.IDLE})
 
 TRANSITIONS: Mapping[ConnectionState, frozenset[ConnectionState]] = MappingProxyType(
     {
-        ConnectionState.IDLE: _TRYING,
+        # To WAITING at once where no address of any server can be used.
+        ConnectionState.IDLE: _TRYING | {ConnectionState.WAITING},
         ConnectionState.RESOLVING: _TRYING | _GIVEN_UP,
         ConnectionState.OPENING: _TRYING | _GIVEN_UP | {ConnectionState.UPGRADING, ConnectionState.OPEN},
         ConnectionState.UPGRADING: _TRYING | _GIVEN_UP | {ConnectionState.OPEN},
         ConnectionState.OPEN: _TRYING | _GIVEN_UP,
-        ConnectionState.WAITING: _TRYING | {ConnectionState.IDLE},
+        ConnectionState.WAITING: _TRYING | _GIVEN_UP,
     }
 )
 

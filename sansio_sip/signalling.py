@@ -31,6 +31,7 @@ from .effects import (
     TlsPeer,
 )
 from .machine import Outbox
+from .places import Places
 from .server_url import is_ip_address
 from .side_streams import SideStreamCounters, SideStreams, StreamMessage
 from .sip.locating import Located, Locator, Target
@@ -86,12 +87,20 @@ class Signalling:
         pause: tuple[float, float],
         ca_file: str | None = None,
         tls_verify: bool = True,
+        places: Places | None = None,
     ) -> None:
         self._context = context
         self._name = name
         self._listens = not servers
         self._connection = SignallingConnection(
-            context, name, servers, bind=bind, pause=pause, ca_file=ca_file, tls_verify=tls_verify
+            context,
+            name,
+            servers,
+            bind=bind,
+            pause=pause,
+            ca_file=ca_file,
+            tls_verify=tls_verify,
+            places=places,
         )
         self._side = SideStreams(name)
         self._outbox: Outbox[SignallingOutput] = Outbox()
@@ -135,6 +144,10 @@ class Signalling:
 
     def hurry(self, on: bool) -> None:
         self._connection.hurry(on)
+
+    def flow_timer(self, seconds: float | None, *, now: float) -> None:
+        """After so much silence the server gives the flow up, where it has said so."""
+        self._connection.flow_timer(seconds, now=now)
 
     def send(self, data: bytes, hop: Hop, *, now: float) -> None:
         """Sends one message. One whose stream has gone is dropped: its sender was told, or will hear of it in time."""

@@ -34,6 +34,7 @@ from sansio_sip.effects import (
     TlsPolicy,
 )
 from sansio_sip.errors import LocalProtocolError
+from sansio_sip.keepalive import EARLIEST, LATEST
 from sansio_sip.sip.transport import Hop
 from sansio_sip.web_socket import MessageReceived, WebSocketConnection
 
@@ -492,7 +493,7 @@ def test_a_web_socket_that_answers_is_kept_for_a_week() -> None:
     while now < 7 * 86_400:
         deadline = connection.next_timeout()
         assert deadline is not None
-        assert module.KEEPALIVE[0] <= deadline - now < module.KEEPALIVE[1]
+        assert EARLIEST <= deadline - now < LATEST
         now, pings = deadline, pings + 1
         connection.handle_timeout(now=now)
         assert peer.exchange(connection, now) == []
