@@ -261,9 +261,9 @@ class NameAddress(Parametric):
         elif not name or not (name := name.strip(" \t")):
             name = None
         uri = make_uri(scheme, user, password, host, port, uri_tail, query)
-        if tail is None:
-            return cls(uri, name, parse_parameters(text, found.end()))
-        return cls(uri, name, split_parameters(tail) if tail else ())
+        if tail:
+            return cls(uri, name, split_parameters(tail))
+        return cls(uri, name, () if tail is not None else parse_parameters(text, found.end()))
 
     @classmethod
     def _parse_any(cls, text: str) -> "NameAddress":
@@ -313,7 +313,9 @@ STAR: Final = NameAddress(_STAR_URI)
 
 def parse_contacts(text: str) -> tuple[NameAddress, ...]:
     """The addresses of one row of Contact; `(STAR,)` for `*`."""
-    return (STAR,) if text.strip(" \t") == "*" else parse_list(text, NameAddress)
+    if "," not in text:
+        return (STAR if text.strip(" \t") == "*" else NameAddress.parse(text),)
+    return parse_list(text, NameAddress)
 
 
 @quick

@@ -217,6 +217,8 @@ def _every(parse: Callable[[str], tuple[T, ...]]) -> Callable[[Sequence[str]], t
     """Reads a header field whose rows are lists, which together are one list (RFC 3261 section 7.3.1)."""
 
     def read(rows: Sequence[str]) -> tuple[T, ...]:
+        if len(rows) == 1:
+            return parse(rows[0])
         return tuple([value for row in rows for value in parse(row)])
 
     return read
