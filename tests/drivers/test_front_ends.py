@@ -2,9 +2,12 @@
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from gc import collect
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -225,5 +228,53 @@ def test_who_does_not_read_is_told(runtime: Any) -> None:
             assert [await anext(seen) for _ in range(10_000)] == list(range(10_000))
             with pytest.raises(RuntimeError, match="not read in time"):
                 await anext(seen)
+
+    run(runtime, main)
+
+
+def test_an_iterator_can_be_left_at_once_from_elsewhere(runtime: Any) -> None:
+    async def main() -> None:
+        async with two_phones(runtime) as (alice, bob, phone, _other):
+            ringing = bob.incoming()
+            call = alice.call("bob")
+            (await anext(ringing)).answer()
+            await call.answered(timeout=PATIENCE)
+            iterators: list[Any] = [phone.events(), phone.incoming(), alice.incoming(), call.audio(), call.voice()]
+            iterators += [call.turns(), call.pressed()]
+            left: list[Any] = []
+
+            async def listen(iterator: Any) -> None:
+                async for _ in iterator:
+                    pass
+                left.append(iterator)
+
+            async def leave() -> None:
+                await runtime.sleep(0.1)
+                assert left == []
+                for iterator in iterators:
+                    await iterator.aclose()
+
+            await runtime.within(
+                PATIENCE, lambda: runtime.together(leave, *(partial(listen, iterator) for iterator in iterators))
+            )
+            assert set(left) == set(iterators)
+
+    run(runtime, main)
+
+
+def test_what_was_not_read_is_dropped_with_its_iterator(runtime: Any) -> None:
+    async def main() -> None:
+        async with two_phones(runtime) as (alice, bob, phone, _other):
+            async with aclosing(phone.events()) as seen, aclosing(bob.incoming()) as ringing:
+                call = alice.call("bob")
+                await anext(ringing)
+            call.hangup()
+            await call.ended(timeout=PATIENCE)
+            assert [event async for event in seen] == []
+            # Whom nobody holds any more nobody keeps anything for.
+            gone = ref(phone.events())
+            collect()
+            assert gone() is None
+            assert len(phone._subscriptions) == 1
 
     run(runtime, main)

@@ -9,10 +9,13 @@ from sansio_sip_media.turns import TurnBegan, TurnEnded, VoiceFrame
 from .call import Call, CallError, Flushed
 from .client import ClientHandle, FeedbackError
 from .phone import Account, LoginError, Phone
+from .subscription import AudioStream, Subscription
+from .voice import Turns, VoiceFrames
 
 __all__ = [
     "Account",
     "AnsweredBy",
+    "AudioStream",
     "Beep",
     "Call",
     "CallError",
@@ -21,7 +24,10 @@ __all__ = [
     "Flushed",
     "LoginError",
     "Phone",
+    "Subscription",
     "TurnBegan",
     "TurnEnded",
+    "Turns",
     "VoiceFrame",
+    "VoiceFrames",
 ]

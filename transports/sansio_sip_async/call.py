@@ -1,6 +1,6 @@
 """A call that can be waited for."""
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +16,9 @@ from sansio_sip.softphone.call_info import CallInfo, CallState, CallUuid
 from sansio_sip.softphone.media_plane import MediaStatistics
 from sansio_sip_devices.wav_file import WavWriter, read_wav_file
 from sansio_sip_media.answering_machine import AnsweredBy, Beep
-from sansio_sip_media.resample import Resampler
-from sansio_sip_media.turns import VoiceFrame
 
-from .runtime import AsyncRuntime, Bell, Subscription
+from .runtime import AsyncRuntime, Bell
+from .subscription import AudioStream, Subscription
 from .voice import Turns, VoiceFrames, first_beep, who_answered
 
 if TYPE_CHECKING:
@@ -41,9 +40,6 @@ MAX_KEYS = 1_000
 
 # What is heard is read at the rate of whoever wants it; without a wish, at this one.
 HEARD_RATE = 16_000
-
-# Seconds of heard audio kept for a reader that lags.
-MAX_UNREAD = 60.0
 
 
 class CallError(Exception):
@@ -88,29 +84,6 @@ class _Speech:
         self.flushed: Flushed | None = None
 
 
-class _Listener:
-    """Somebody who wants what is heard, at a rate. Whoever iterates over it holds it; the call does not."""
-
-    def __init__(self, bell: Bell, rate: int) -> None:
-        self.rate = rate
-        self.queue: Subscription[Int16] = Subscription(bell, limit=int(MAX_UNREAD / 0.02))
-        self._resampler: Resampler | None = None
-
-    def put(self, samples: Int16, rate: int) -> None:
-        if rate != self.rate:
-            if self._resampler is None or self._resampler.rate_in != rate:
-                self._resampler = Resampler(rate, self.rate)
-            samples = self._resampler.process(samples)
-        if len(samples):
-            self.queue.put(samples)
-
-    def __aiter__(self) -> "_Listener":
-        return self
-
-    async def __anext__(self) -> Int16:
-        return await self.queue.__anext__()
-
-
 class Call:
     """One call of a phone. Commands act at once; what is `async` waits.
 
@@ -132,7 +105,7 @@ class Call:
         self._answer: Answer | None = None  # of the far end, to the last request for hold or a transfer
         self._speech = _Speech(HEARD_RATE)
         # One that nobody iterates over any more is gone, without a word of whoever has left its loop.
-        self._listeners: WeakSet[_Listener] = WeakSet()
+        self._listeners: WeakSet[AudioStream] = WeakSet()
         self._key_readers: WeakSet[Subscription[str]] = WeakSet()
 
     @property
@@ -343,19 +316,22 @@ class Call:
             self._speech.rate = rate
         return taken
 
-    def audio(self, rate: int = HEARD_RATE) -> AsyncIterator[Int16]:
-        """What is heard from now on: int16, shape (n,), at `rate` Hz, a piece each 20 ms; ends with the call."""
+    def audio(self, rate: int = HEARD_RATE) -> AudioStream:
+        """What is heard from now on: int16, shape (n,), at `rate` Hz, a piece each 20 ms; ends with the call.
+
+        A loop over it may simply be left; `aclose` leaves it from elsewhere.
+        """
         if not self._listeners and self.end is None and self._up:
             self.phone.command("read_audio", self.uuid, rate)  # what was heard before belongs to nobody
-        listener = _Listener(self._bell, rate)
+        listener = AudioStream(self._bell, rate)
         if self.end is not None:
-            listener.queue.close()
+            listener.close()
         self._listeners.add(listener)
         return listener
 
-    def voice(self, rate: int = HEARD_RATE) -> AsyncIterator[VoiceFrame]:
+    def voice(self, rate: int = HEARD_RATE) -> VoiceFrames:
         """As `audio`, in frames of exactly 20 ms, each with its level and whether somebody speaks in it."""
-        return VoiceFrames(self.audio(rate), rate)
+        return VoiceFrames(self.audio(rate))
 
     def turns(self, rate: int = HEARD_RATE, *, pause: float = 0.6) -> Turns:
         """Tells when the far end begins to speak, and gives what it has said once it was silent for `pause` seconds.
@@ -384,7 +360,7 @@ class Call:
             raise self._error()
         return beep
 
-    def pressed(self) -> AsyncIterator[str]:
+    def pressed(self) -> Subscription[str]:
         """Keys pressed at the far end from now on, one by one; ends with the call."""
         reader: Subscription[str] = Subscription(self._bell, limit=MAX_KEYS)
         if self.end is not None:
@@ -427,7 +403,7 @@ class Call:
             case events.CallTerminated() | events.CallFailed() | events.IncomingCallCanceled():
                 self.end = event
                 for listener in list(self._listeners):
-                    listener.queue.close()
+                    listener.close()
                 for reader in list(self._key_readers):
                     reader.close()
             case _:
@@ -441,7 +417,7 @@ class Call:
         rate = max(listener.rate for listener in listeners)
         samples = self.phone.command("read_audio", self.uuid, rate)
         for listener in listeners:
-            listener.put(samples, rate)
+            listener.hear(samples, rate)
 
     @property
     def _up(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from sansio_sip.context import Secret
 from sansio_sip.errors import LocalProtocolError
@@ -16,8 +17,9 @@ from sansio_sip.softphone.devices import Role
 from sansio_sip_devices.backend import AudioBackend, DeviceError
 
 from .logger import log
-from .runtime import AsyncRuntime, Bell, Subscription
+from .runtime import AsyncRuntime, Bell
 from .sound import SoundBooth
+from .subscription import Subscription
 
 __all__ = ["ClientHandle", "FeedbackError"]
 
@@ -51,7 +53,7 @@ class ClientHandle:
         self.driver: Any = None
         self._runtime = runtime
         self._bell = Bell(runtime)
-        self._subscriptions: list[Subscription[Any]] = []
+        self._subscriptions: WeakSet[Subscription[Any]] = WeakSet()
         self._waiters: list[tuple[tuple[type, ...], list[Any]]] = []
         self._handlers: dict[str, list[tuple[Handler, bool]]] = {}
         self._streams: list[Subscription[client_events.MicrophoneAudio]] = []
@@ -97,7 +99,8 @@ class ClientHandle:
         """Tries the microphone out (reference: revealAudioDevices).
 
         Args:
-            arg: `returnStream`: its sound is wanted, as an async iterator of MicrophoneAudio; `close_stream` ends it.
+            arg: `returnStream`: its sound is wanted, as an async iterator of MicrophoneAudio. Its `aclose` ends it,
+                `close_stream` all there are; the microphone is closed with the last.
 
         Returns:
             `success`, or the iterator. Raises DeviceError.
@@ -106,7 +109,9 @@ class ClientHandle:
             raise DeviceError("NotFoundError", "no back end of audio devices; give one to open_client")
         found: list[client_events.MediaPermission] = []
         waiter = ((client_events.MediaPermission,), found)
-        stream: Subscription[client_events.MicrophoneAudio] = Subscription(self._bell)
+        stream: Subscription[client_events.MicrophoneAudio] = Subscription(
+            self._bell, left=lambda: self._forget_stream(stream)
+        )
         if arg == "returnStream":
             self._streams.append(stream)
         self._waiters.append(waiter)
@@ -220,7 +225,7 @@ class ClientHandle:
     def events(self) -> Subscription[Any]:
         """Every event from now on, as an async iterator for `match`."""
         subscription: Subscription[Any] = Subscription(self._bell)
-        self._subscriptions.append(subscription)
+        self._subscriptions.add(subscription)
         return subscription
 
     async def wait_for(self, *kinds: type[T], timeout: float | None = None) -> T:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from sansio_sip.effects import Address
 from sansio_sip.softphone import events
@@ -11,7 +12,8 @@ from sansio_sip.softphone.softphone import Softphone
 
 from .call import Call
 from .logger import log
-from .runtime import AsyncRuntime, Bell, Subscription
+from .runtime import AsyncRuntime, Bell
+from .subscription import Subscription
 
 __all__ = ["Account", "LoginError", "Phone"]
 
@@ -96,8 +98,8 @@ class Phone:
         self._runtime = runtime
         self._bell = Bell(runtime)
         self._accounts: dict[AccountId, Account] = {}
-        self._subscriptions: list[Subscription[Any]] = []
-        self._incoming: list[tuple[AccountId | None, Subscription[Call]]] = []
+        self._subscriptions: WeakSet[Subscription[Any]] = WeakSet()
+        self._incoming: WeakKeyDictionary[Subscription[Call], AccountId | None] = WeakKeyDictionary()
         self._closed = False
 
     def add_account(self, options: AccountOptions) -> Account:
@@ -108,13 +110,13 @@ class Phone:
     def events(self) -> Subscription[Any]:
         """Every event from now on, as an async iterator for `match`."""
         subscription: Subscription[Any] = Subscription(self._bell)
-        self._subscriptions.append(subscription)
+        self._subscriptions.add(subscription)
         return subscription
 
     def incoming(self, account: Account | None = None) -> Subscription[Call]:
         """Calls that ring here from now on: of one account, or of all."""
         subscription: Subscription[Call] = Subscription(self._bell)
-        self._incoming.append((account.id if account is not None else None, subscription))
+        self._incoming[subscription] = account.id if account is not None else None
         return subscription
 
     def join(self, *calls: Call) -> None:
@@ -161,16 +163,16 @@ class Phone:
                 if call.end is not None:
                     del self.calls[info.call_uuid]
                 if isinstance(event, events.IncomingCall):
-                    for account, subscription in self._incoming:
+                    for subscription, account in list(self._incoming.items()):
                         if account in (None, event.account):
                             subscription.put(call)
             case _:
                 pass  # for `events()` alone
         if not isinstance(event, events.AudioReady):
-            for subscription in self._subscriptions:
-                subscription.put(event)
+            for listener in list(self._subscriptions):
+                listener.put(event)
         if self._closed:
-            for each in (*self._subscriptions, *(subscription for _, subscription in self._incoming)):
+            for each in (*self._subscriptions, *self._incoming):
                 each.close()
         self._bell.ring()
 

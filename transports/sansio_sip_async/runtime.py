@@ -1,11 +1,12 @@
 """What the front ends need of an event loop, and the one way in which they wait."""
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["AsyncRuntime", "Bell", "Event", "Subscription"]
+from sansio_sip.machine import RootMachine
+
+__all__ = ["AsyncRuntime", "Bell", "Event"]
 
 T = TypeVar("T")
 
@@ -20,6 +21,18 @@ class Event(Protocol):
 
 class AsyncRuntime(Protocol):
     """An event loop."""
+
+    def now(self) -> float:
+        """The loop's time in seconds."""
+
+    def open_driver(
+        self,
+        machine: RootMachine[Any],
+        deliver: Callable[[Any], None],
+        *,
+        network: Callable[[Any], Any] | None = None,
+    ) -> AbstractAsyncContextManager[Any]:
+        """Runs a root machine for the length of the block; gives its driver."""
 
     def event(self) -> Event: ...
 
@@ -51,37 +64,3 @@ class Bell:
         async with self._runtime.timeout(timeout):
             while not condition():
                 await self._event.wait()
-
-
-class Subscription(Generic[T]):
-    """A queue of what somebody wants to hear of, as an async iterator; it ends with the phone.
-
-    What is not read is kept up to `limit`; more ends the iteration with an error, since a gap would go unseen.
-    """
-
-    def __init__(self, bell: Bell, limit: int = 10_000) -> None:
-        self._bell = bell
-        self._limit = limit
-        self._queue: deque[T] = deque()
-        self._closed = False
-        self._overflow = False
-
-    def put(self, item: T) -> None:
-        if len(self._queue) >= self._limit:
-            self._overflow = True
-        else:
-            self._queue.append(item)
-
-    def close(self) -> None:
-        self._closed = True
-
-    def __aiter__(self) -> "Subscription[T]":
-        return self
-
-    async def __anext__(self) -> T:
-        await self._bell.until(lambda: bool(self._queue) or self._closed or self._overflow)
-        if self._queue:
-            return self._queue.popleft()
-        if self._overflow:
-            raise RuntimeError(f"over {self._limit} items were not read in time; read them as they come")
-        raise StopAsyncIteration

@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from sansio_sip.softphone.audio_effects import AudioEffect, CloseDevice, LoadSound, OpenDevice, PlayAudio
 from sansio_sip.softphone.client import Client
@@ -22,7 +23,8 @@ from sansio_sip_devices.backend import AudioBackend, DeviceError, Microphone, Sp
 from sansio_sip_devices.media_file import read_medium
 
 from .logger import LOGGER
-from .runtime import AsyncRuntime, Bell, Subscription
+from .runtime import AsyncRuntime, Bell
+from .subscription import Subscription
 
 __all__ = ["SoundBooth"]
 
@@ -48,7 +50,7 @@ class SoundBooth:
         self._serial = 0
         self._busy = False  # a thread is with the back end
         self._closed = False
-        self._listeners: list[tuple[Role, Subscription[PlayAudio]]] = []
+        self._listeners: WeakKeyDictionary[Subscription[PlayAudio], Role] = WeakKeyDictionary()
 
     async def start(self) -> None:
         """Tells the client which devices there are. Raises DeviceError where the back end has lost its hardware."""
@@ -59,7 +61,7 @@ class SoundBooth:
     def played(self, role: Role) -> Subscription[PlayAudio]:
         """All that is played from now on in that role."""
         subscription: Subscription[PlayAudio] = Subscription(self._bell)
-        self._listeners.append((role, subscription))
+        self._listeners[subscription] = role
         return subscription
 
     def perform(self, effect: AudioEffect) -> None:
@@ -85,7 +87,7 @@ class SoundBooth:
         """Closes all devices."""
         self._closed = True
         self._openings.clear()
-        for _, subscription in self._listeners:
+        for subscription in self._listeners:
             subscription.close()
         await self._blocking(self._close_all)
 
@@ -117,7 +119,7 @@ class SoundBooth:
         await self._open(role, device_id, opening, self._backend.open_speaker)
 
     def _play(self, effect: PlayAudio, role: Role, samples: Any, rate: int) -> None:
-        for wanted, subscription in self._listeners:
+        for subscription, wanted in list(self._listeners.items()):
             if wanted is role:
                 subscription.put(effect)
         speaker: Any = self._opened.get(role)

@@ -9,6 +9,8 @@ import numpy.typing as npt
 from sansio_sip_media.answering_machine import AnswerDetector, AnsweredBy, Beep, BeepDetector
 from sansio_sip_media.turns import TurnBegan, TurnDetector, TurnEnded, VoiceFrame, VoiceMarker
 
+from .subscription import AudioStream
+
 __all__ = ["Turns", "VoiceFrames", "first_beep", "who_answered"]
 
 Int16 = npt.NDArray[np.int16]
@@ -17,10 +19,10 @@ Int16 = npt.NDArray[np.int16]
 class VoiceFrames:
     """Pieces of audio at `rate` Hz as marked frames of 20 ms."""
 
-    def __init__(self, pieces: AsyncIterator[Int16], rate: int) -> None:
-        self.rate = rate
+    def __init__(self, pieces: AudioStream) -> None:
+        self.rate = pieces.rate
         self._pieces = pieces
-        self._marker = VoiceMarker(rate)
+        self._marker = VoiceMarker(pieces.rate)
         self._frames: deque[VoiceFrame] = deque()
 
     def __aiter__(self) -> "VoiceFrames":
@@ -31,11 +33,16 @@ class VoiceFrames:
             self._frames.extend(self._marker.process(await anext(self._pieces)))
         return self._frames.popleft()
 
+    async def aclose(self) -> None:
+        """Leaves at once, as `AudioStream.aclose`."""
+        self._frames.clear()
+        await self._pieces.aclose()
+
 
 class Turns:
     """What a far end says, turn by turn, as an async iterator."""
 
-    def __init__(self, frames: AsyncIterator[VoiceFrame], pause: float) -> None:
+    def __init__(self, frames: VoiceFrames, pause: float) -> None:
         self._frames = frames
         self._detector = TurnDetector(pause=pause)
 
@@ -47,6 +54,10 @@ class Turns:
             event = self._detector.process(await anext(self._frames))
             if event is not None:
                 return event
+
+    async def aclose(self) -> None:
+        """Leaves at once, as `AudioStream.aclose`."""
+        await self._frames.aclose()
 
 
 async def who_answered(frames: AsyncIterator[VoiceFrame]) -> AnsweredBy | None:
