@@ -16,7 +16,7 @@ _Key = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One device of a user.
+    """One device of a user, or one of its flows.
 
     Attributes:
         contact: as the device wrote it, but for `expires`.
@@ -24,7 +24,8 @@ class Binding:
         hop: the way to the device; without a flow where it listens at a TCP port of its own.
         call_id, number: of the REGISTER that made or refreshed it; later ones of the same Call-ID count up.
         expires_at: seconds, monotonic.
-        device: instance and reg-id (RFC 5626): a new contact of the same two replaces the old one.
+        device: instance and reg-id (RFC 5626): a new contact of the same two replaces the old one, and no other flow of
+            that instance.
         path: proxies between us and the device, nearest to us first (RFC 3327); they become its Route.
         takes_calls: whether INVITEs may lead to it; the access token of its user may say no.
     """
@@ -65,14 +66,18 @@ class BindingTable:
         return tuple(self._by_user.get(user, {}).values())
 
     def find(self, user: str, uri: SipUri, device: tuple[str, str] | None = None) -> Binding | None:
-        """The user's binding of an equivalent URI (section 19.1.4), or of the same device."""
+        """The user's binding of the same device, or else of an equivalent URI (section 19.1.4)."""
         key = self._find(user, uri, device)
         return self._by_user[user][key] if key is not None else None
 
-    def of_instance(self, user: str, instance: str) -> Binding | None:
-        """The latest binding of one device of a user (RFC 5627 section 5.1: one request to one flow)."""
+    def of_instance(self, user: str, instance: str) -> tuple[Binding, ...]:
+        """The flows of one device of a user, the one heard of last first (RFC 5627 section 5.1: one request to one)."""
         found = [each for each in self.of(user) if instance and each.instance == instance]
-        return max(found, key=lambda each: each.expires_at, default=None)
+        return tuple(sorted(found, key=lambda each: -each.expires_at))
+
+    def is_from(self, user: str, hop: Hop) -> bool:
+        """Whether the hop that something came by is that of a binding of the user."""
+        return any((each.hop.flow, each.hop.address) == (hop.flow, hop.address) for each in self.of(user))
 
     def by_uri(self, uri: SipUri) -> Binding | None:
         """The binding whose contact is just that URI, letter for letter."""
@@ -80,7 +85,7 @@ class BindingTable:
         return self._by_user[key[0]][key[1]] if key is not None else None
 
     def put(self, binding: Binding) -> None:
-        """Adds a binding, or replaces that of an equivalent URI or of the same device, in its place."""
+        """Adds a binding, or replaces that of the same device or of an equivalent URI, in its place."""
         number = self._find(binding.user, binding.uri, binding.device)
         if number is None:
             self._serial += 1
@@ -96,7 +101,7 @@ class BindingTable:
         self._deadlines.update(key, binding.expires_at)
 
     def remove(self, binding: Binding) -> None:
-        number = self._find(binding.user, binding.uri, None)
+        number = self._find(binding.user, binding.uri, binding.device)
         if number is not None:
             self._remove((binding.user, number))
 
@@ -117,8 +122,16 @@ class BindingTable:
         return sum(len(bindings) for bindings in self._by_user.values())
 
     def _find(self, user: str, uri: SipUri, device: tuple[str, str] | None) -> int | None:
-        for number, binding in self._by_user.get(user, {}).items():
-            if binding.uri.equivalent(uri) or (device is not None and binding.device == device):
+        rows = self._by_user.get(user, {})
+        if device is not None:
+            # RFC 5626 section 6: the key of such a binding is the address of record, the instance and the reg-id.
+            for number, binding in rows.items():
+                if binding.device == device:
+                    return number
+        for number, binding in rows.items():
+            known = binding.device
+            another_flow = device is not None and known is not None and known[0] == device[0]
+            if binding.uri.equivalent(uri) and not another_flow:
                 return number
         return None
 
@@ -127,6 +140,9 @@ class BindingTable:
         uri = str(binding.uri)
         if self._by_uri.get(uri) == key:
             del self._by_uri[uri]
+            for number, other in self._by_user[key[0]].items():  # another flow may go by the same name
+                if number != key[1] and other.uri == binding.uri:
+                    self._by_uri[uri] = (key[0], number)
         flow = binding.hop.flow
         if flow is not None and key in self._by_flow.get(flow, {}):
             del self._by_flow[flow][key]

@@ -6,6 +6,9 @@ A request that is let through is a *fork*: its server transaction, and one clien
 section 16.7 say what becomes of responses: 1xx and 2xx go back at once; a 2xx or 6xx to INVITE cancels the other
 branches; of the rest the best goes back when all branches are done. A fork is forgotten when its last branch is.
 
+A device with several flows is one target: the next of its flows is tried where one has failed (430, 408, transport,
+silence), so no device is called twice at a time.
+
 Targets of lower preference (`q`) wait until all of a higher one have failed. A 3xx whose contacts we go to is not kept:
 they become targets (`Redirection`, which the server answers by `redirected`).
 
@@ -19,7 +22,7 @@ they become targets (`Redirection`, which the server answers by `redirected`).
 The proxy speaks through the server's one transaction layer; the server drains that, and brings what it says here.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sansio_sip.context import Context
 from sansio_sip.errors import LocalProtocolError, ParseError
@@ -50,6 +53,9 @@ MAX_TARGETS = 32
 # RFC 3261 section 16.6 step 11: "Timer C MUST be set for each client transaction when an INVITE request is proxied.
 # The timer MUST be larger than 3 minutes."
 TIMER_C = 181.0
+
+# RFC 5626 section 7: the flow to a device has failed, and the device has not said a word.
+FLOW_FAILED = frozenset({408, 430})
 
 # RFC 3326 section 3.1: so that the other devices of a user show no missed call.
 ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
@@ -108,6 +114,7 @@ class Proxy:
         self._max_pending = max_pending
         self._forks: dict[TransactionId, _Fork] = {}  # by server transaction
         self._branches: dict[TransactionId, _Fork] = {}  # by client transaction
+        self._others: dict[TransactionId, tuple[Target, ...]] = {}  # other flows of the device, by client transaction
         self._timer_c: Deadlines[TransactionId] = Deadlines()
         self.counters = ProxyCounters()
 
@@ -213,6 +220,8 @@ class Proxy:
                 uris = ()
             if uris:
                 return Redirection(fork.server, uris, copy)
+        if status in FLOW_FAILED and self._by_another_flow(fork, client, now):
+            return None
         fork.kept.append(copy)
         if status >= 600:
             # Section 16.7 step 5: "When a 6xx response is received, it is not immediately forwarded, but the stateful
@@ -235,6 +244,8 @@ class Proxy:
             return
         branch_of.waiting.discard(transaction)
         self._timer_c.remove(transaction)
+        if self._by_another_flow(branch_of, transaction, now):
+            return
         if reason is FailureReason.TRANSPORT:
             # RFC 3261 section 16.9: "the proxy MUST behave as if the forwarded request received a 503".
             branch_of.kept.append(self._own_response(branch_of, DEMOTED))
@@ -246,6 +257,7 @@ class Proxy:
     def terminated(self, transaction: TransactionId) -> None:
         """A transaction is gone."""
         fork = self._branches.pop(transaction, None)
+        self._others.pop(transaction, None)
         if fork is not None:
             self._timer_c.remove(transaction)
             fork.alive.discard(transaction)
@@ -300,8 +312,19 @@ class Proxy:
             fork.waiting.add(client)
             fork.alive.add(client)
             self._branches[client] = fork
+            if target.others:
+                self._others[client] = target.others
             if request.method == "INVITE":
                 self._timer_c.update(client, now + TIMER_C)
+
+    def _by_another_flow(self, fork: _Fork, client: TransactionId, now: float) -> bool:
+        """Sends the request to the device again by its next flow (RFC 5626 section 7). False where there is none."""
+        others = self._others.pop(client, ())
+        if not others or fork.answered or fork.cancelled:
+            return False
+        self._start(fork, [replace(others[0], others=others[1:])], now)
+        self._go_on(fork, now)
+        return True
 
     def _answer_when_done(self, fork: _Fork, now: float) -> None:
         if fork.waiting or fork.answered or not fork.kept:

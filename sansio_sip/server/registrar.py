@@ -124,7 +124,7 @@ class Registrar:
             # registrations, but it MUST NOT be used unless the Expires header field is present with a value of "0"."
             if request.expires != 0:
                 return Refusal(400, "Contact * Without Expires 0")
-            return [_Wish(each.contact, each.uri, 0, None) for each in self._bindings.of(user)]
+            return [_Wish(each.contact, each.uri, 0, each.device) for each in self._bindings.of(user)]
         if STAR in contacts:
             return Refusal(400, "Contact * Among Others")
         wishes = []
@@ -180,7 +180,7 @@ class Registrar:
             self._outbox.put(BindingAdded(self._address(user), str(wish.uri), hop.transport, wish.expires))
 
     def _removed(self, binding: Binding, why: str) -> None:
-        if binding.instance and self._bindings.of_instance(binding.user, binding.instance) is None:
+        if binding.instance and not self._bindings.of_instance(binding.user, binding.instance):
             self._gruus.forget(binding.user, binding.instance)
         self._outbox.put(BindingRemoved(self._address(binding.user), str(binding.uri), why))
 

@@ -27,12 +27,14 @@ class Target:
         uri: the new Request-URI.
         path: the Routes that lead there (RFC 3327).
         preference: `q` of the contact: those with a lower one are tried when all with a higher one have failed.
+        others: the other flows of the same device, to be tried one after another when this one has failed (RFC 5626).
     """
 
     uri: Uri
     hop: Hop
     path: tuple[NameAddress, ...] = ()
     preference: float = 1.0
+    others: "tuple[Target, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ class Router:
                 return Refusal(404)
             # RFC 3261 section 16.5: "If the target set remains empty [...], the proxy MUST return an error response,
             # which SHOULD be the 480 (Temporarily Unavailable) response."
-            targets = [self._target(binding, now) for binding in bindings if binding.takes_calls or not is_call]
+            takers = [binding for binding in bindings if binding.takes_calls or not is_call]
+            targets = [self._device(flows, now) for flows in _by_device(takers)]
             return tuple(sorted(targets, key=lambda target: -target.preference)) or Refusal(480)
         # A contact that a device has told a peer of, used without our Record-Route.
         binding = self._bindings.by_uri(uri)
@@ -144,10 +147,8 @@ class Router:
         # registered, [...] a 480 (Temporarily Unavailable)".
         if device is None:
             return Refusal(404)
-        binding = self._bindings.of_instance(*device)
-        if binding is None or (is_call and not binding.takes_calls):
-            return Refusal(480)
-        return (self._target(binding, now),)
+        flows = [each for each in self._bindings.of_instance(*device) if each.takes_calls or not is_call]
+        return (self._device(flows, now),) if flows else Refusal(480)
 
     def _along_dialog(self, hop: Hop, uri: Uri, now: float) -> tuple[Target, ...] | Refusal:
         if isinstance(uri, SipUri) and uri.has_parameter("gr") and self._names.is_ours(uri):
@@ -162,6 +163,11 @@ class Router:
         # RFC 5626 section 5.3.1: "If the flow no longer exists, the proxy SHOULD send a 430 (Flow Failed) response".
         return Refusal(430, "Flow Failed")
 
+    def _device(self, flows: list[Binding], now: float) -> Target:
+        """One target of all flows of a device."""
+        first, *others = (self._target(each, now) for each in flows)
+        return replace(first, others=tuple(others))
+
     def _target(self, binding: Binding, now: float) -> Target:
         hop = binding.hop
         if hop.flow is None and hop.address is not None:
@@ -172,6 +178,18 @@ class Router:
         if not isinstance(uri, SipUri) or uri.user is None:
             return None
         return self._tokens.read(uri.user)
+
+
+def _by_device(bindings: list[Binding]) -> list[list[Binding]]:
+    """The flows of each device, the one heard of last first; devices in the order of their first flow.
+
+    RFC 5626 section 7: "a proxy MUST NOT populate the target set with more than one contact with the same AOR and
+    instance-id at a time".
+    """
+    rows: dict[str, list[Binding]] = {}
+    for number, binding in enumerate(bindings):
+        rows.setdefault(binding.instance or f" {number}", []).append(binding)
+    return [sorted(flows, key=lambda each: -each.expires_at) for flows in rows.values()]
 
 
 def device_hop(uri: SipUri, seen: Hop, sent_by: str) -> Hop:

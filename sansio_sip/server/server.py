@@ -420,7 +420,8 @@ class Server:
             self._proxy.counters.overload += 1
             self._refuse(transaction, request, Refusal(503, None, (RETRY_AFTER,)), now)
             return
-        is_asked = self._options.authenticate_calls and routed.hop is None and self._names.is_ours(request.from_.uri)
+        is_new = self._options.authenticate_calls and routed.hop is None and self._names.is_ours(request.from_.uri)
+        is_asked = is_new and not self._moves_dialog(request, hop)
         token = self._authenticator.check_token(request, now=now) if is_asked else None
         if isinstance(token, Refusal):
             self._refuse(transaction, request, token, now)
@@ -448,8 +449,15 @@ class Server:
         if request.method == "INVITE" and request.to.tag is None:
             forwarded, marks = self._marked(forwarded)
         self._proxy.forward(
-            transaction, forwarded, targets, hop, loop_mark(request), drop_credentials=is_asked, marks=marks, now=now
+            transaction, forwarded, targets, hop, loop_mark(request), drop_credentials=is_new, marks=marks, now=now
         )
+
+    def _moves_dialog(self, request: Request, hop: Hop) -> bool:
+        """Whether it belongs to a dialog that was made elsewhere, and comes by a flow over which its sender has
+        registered here: he has shown who he is, and answers nobody's challenges in a call that came to him."""
+        sender = request.from_.uri
+        user = sender.user if isinstance(sender, SipUri) else None
+        return request.to.tag is not None and user is not None and self._bindings.is_from(user, hop)
 
     def _marked(self, invite: Request) -> tuple[Request, tuple[tuple[str, str], ...]]:
         """The INVITE as it goes on, and the rows for its responses: both ends learn one name of the call."""
