@@ -129,6 +129,7 @@ class MediaSession:
         self._outbox: Outbox[SessionOutput] = Outbox()
         self._opened_at = now
         self._flowing_at: float | None = None
+        self._told_interrupted = False
         self._sockets = SessionSockets(session, options.dscp)
         self._profile: MediaProfile | None = None
         self._when_open: Callable[[float], None] | None = None
@@ -208,6 +209,7 @@ class MediaSession:
     def rebind(self, bind: tuple[str, ...], *, now: float) -> None:
         """Opens sockets on other addresses. The old ones stay until the peer has answered on a new one."""
         self._refuse_when_over("take other addresses")
+        self._give_up(self._sockets.abandon(), now)
         self.state = State.OPENING
         self._put(self._sockets.bind(bind))
         if self._transport is not None:
@@ -358,7 +360,7 @@ class MediaSession:
         if self._sockets.are_pending or self.state in (State.CLOSED, State.FAILED):
             return
         if self.state is State.OPENING:
-            if not self._sockets.open:
+            if not self._sockets.open and self._flowing_at is None:
                 where = ", ".join(self._options.bind)
                 self._fail(500, f"no socket could be opened at {where}: {reason}")
                 return
@@ -377,10 +379,13 @@ class MediaSession:
 
     def _retire(self, in_use: FlowId, now: float) -> None:
         """Closes the sockets from before a rebind, now that another carries the call."""
-        assert self._transport is not None
-        for effect in self._sockets.retire(in_use):
+        self._give_up(self._sockets.retire(in_use), now)
+
+    def _give_up(self, closing: Iterable[CloseFlow], now: float) -> None:
+        for effect in closing:
             self._outbox.put(effect)
-            self._transport.flow_lost(effect.flow, now=now)
+            if self._transport is not None:
+                self._transport.flow_lost(effect.flow, now=now)
 
     def _put(self, effects: Iterable[OpenDatagram | CloseFlow]) -> None:
         for effect in effects:
@@ -478,9 +483,7 @@ class MediaSession:
                     self._retire(output.path.flow, now)
                     self._on_connected(now)
                 case Interrupted():
-                    if self.state is State.FLOWING:
-                        self.state = State.INTERRUPTED
-                        self._outbox.put(MediaDisconnected(self.id, output.reason))
+                    self._on_interrupted(output.reason)
                 case Failed():
                     self._fail(output.status, output.reason)
                 case _:
@@ -493,7 +496,17 @@ class MediaSession:
             self._rtcp.start(now=now)
         if self.state is not State.FLOWING:
             self.state = State.FLOWING
+            self._told_interrupted = False
             self._outbox.put(MediaConnected(self.id))
+
+    def _on_interrupted(self, reason: str) -> None:
+        if self.state is State.FLOWING:
+            self.state = State.INTERRUPTED
+        elif self._flowing_at is None or self._told_interrupted:
+            return
+        # In a restart, too: the way from before is lost while another is looked for.
+        self._told_interrupted = True
+        self._outbox.put(MediaDisconnected(self.id, reason, isinstance(self._transport, WebRtcTransport)))
 
     def _on_packet(self, packet: Arrived, now: float) -> None:
         if packet.kind is Kind.RTCP:

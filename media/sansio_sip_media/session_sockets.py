@@ -57,6 +57,13 @@ class SessionSockets:
         self._retired.update(self._open)
         return tuple(self._ask_for(host) for host in hosts)
 
+    def abandon(self) -> tuple[CloseFlow, ...]:
+        """Before one more `bind`: closes the sockets of the last one, if none of them came into use."""
+        unused = [flow for flow in self._open if flow not in self._retired] if self._retired else []
+        for flow in unused:
+            del self._open[flow]
+        return tuple(CloseFlow(flow) for flow in unused)
+
     def open_rtcp(self) -> tuple[OpenDatagram, ...]:
         """Opens a socket for RTCP alone; nothing where it is there, or could not be had."""
         if self._rtcp_flow is not None or self._rtcp_failed:

@@ -145,7 +145,7 @@ class WebRtcTransport:
         self._drain_ice(now)
 
     def restart(self, *, now: float) -> None:
-        self._ice.restart(now=now)
+        self._ways.restart(now=now)
         self._drain_ice(now)
 
     def prepare_answer(self, offer: SessionDescription, *, now: float) -> None:
@@ -157,7 +157,8 @@ class WebRtcTransport:
             if section.kind == "audio" and section.port and section_profile(offer, section) == "webrtc":
                 ice = read_peer(offer, section, "webrtc").ice
                 if ice is not None and self._ice.needs_restart(ice.ufrag, ice.pwd):
-                    self.restart(now=now)
+                    self._ice.restart(now=now)
+                    self._drain_ice(now)
                 return
 
     def describe(self, media: LocalMedia) -> LocalMedia:

@@ -7,7 +7,7 @@
 | port restricted | each socket               | addresses that were sent to          |
 | symmetric       | each socket and far end   | the far end that it was made for     |
 
-Mappings last for ever here: what keeps them alive is tested elsewhere.
+Mappings last until `forget`: what keeps them alive is tested elsewhere.
 """
 
 from enum import Enum
@@ -35,15 +35,23 @@ class Nat:
         self.kind = kind
         self.address = address
         self.hairpin = hairpin
+        self._ports = 0
         self._mapped: dict[tuple[Address, Address | None], Address] = {}
         self._inside: dict[Address, Address] = {}
         self._sent_to: dict[Address, set[Address]] = {}
+
+    def forget(self) -> None:
+        """Begins anew, as after a loss of power: what is inside gets other ports, and nobody is let in to the old."""
+        self._mapped.clear()
+        self._inside.clear()
+        self._sent_to.clear()
 
     def outbound(self, inside: Address, destination: Address) -> Address:
         """The source that `destination` sees; opens the way back."""
         key = (inside, destination if self.kind is NatKind.SYMMETRIC else None)
         if key not in self._mapped:
-            mapped = self._mapped[key] = Address(self.address, FIRST_PORT + len(self._mapped))
+            mapped = self._mapped[key] = Address(self.address, FIRST_PORT + self._ports)
+            self._ports += 1
             self._inside[mapped] = inside
             self._sent_to[mapped] = set()
         mapped = self._mapped[key]

@@ -367,8 +367,9 @@ class CallControl:
     def handle_timeout(self, *, now: float) -> None:
         self._media.handle_timeout(now=now)
         self._drain_media(now)
-        for call in self._relocation.overdue(now=now):
-            self._fail(call, "Connection Error", now)
+        for call, cause in self._relocation.handle_timeout(now=now):
+            self._fail(call, cause, now)
+        self._drain_media(now)
 
     def next_timeout(self) -> float | None:
         deadlines = (self._media.next_timeout(), self._relocation.next_timeout())
@@ -519,9 +520,11 @@ class CallControl:
             case media_plane.MediaConnected():
                 self._relocation.connected(call)
                 self._calls.put(events.MediaConnected(call.account, call.info))
-            case media_plane.MediaDisconnected() if call.on_hold or call.held_by_peer:
-                pass  # silence is what a hold is for
             case media_plane.MediaDisconnected():
+                if output.restartable:
+                    self._relocation.disconnected(call, now=now)
+                elif call.on_hold or call.held_by_peer:
+                    return  # silence is what a hold is for
                 self._calls.put(events.MediaDisconnected(call.account, call.info, output.reason))
             case media_plane.DtmfReceived():
                 self._calls.put(events.DtmfReceived(call.account, call.info, output.digit, output.duration_ms))

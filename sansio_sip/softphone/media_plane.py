@@ -200,10 +200,14 @@ class MediaConnected:
 
 @dataclass(frozen=True, slots=True)
 class MediaDisconnected:
-    """Nothing has arrived for a while, or consent was lost; `MediaConnected` follows if it comes back."""
+    """Nothing has arrived for a while, or consent was lost; `MediaConnected` follows if it comes back.
+
+    `restartable`: ICE may find another way, by a `rebind` and an offer.
+    """
 
     session: SessionId
     reason: str
+    restartable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

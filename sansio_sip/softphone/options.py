@@ -90,6 +90,8 @@ class AccountOptions:
             does not say who we are), or "none".
         realms: whose challenges to answer besides the registrar's; "*": anybody's. See `sip.authorization`.
         digest_algorithms: of `sip.digest.ALGORITHMS`, those that may be used; without `MD5` no server can ask for it.
+        recovery_timeout: seconds that an answered call may be without a way for its media, or without the address that
+            it had, before it is given up; ICE is restarted meanwhile, again and again. 1 to 600.
         reconnect: seconds, base-time and max-time of RFC 5626 section 4.5, between tries to open the flow.
         reregister: the same between tries to register, after a login has succeeded once.
         limits: of single messages, and of the rate at which strangers may send them.
@@ -122,6 +124,7 @@ class AccountOptions:
     gruu: Literal["public", "temporary", "none"] = "public"
     realms: tuple[str, ...] = ()
     digest_algorithms: tuple[str, ...] = ALGORITHMS
+    recovery_timeout: float = 30.0
     reconnect: tuple[float, float] = (2.0, 30.0)
     reregister: tuple[float, float] = (30.0, 1800.0)
     limits: Limits = field(default_factory=Limits)
@@ -159,6 +162,8 @@ class AccountOptions:
             raise ValueError(f"expires is {self.expires!r}: allowed are {MIN_EXPIRES} to {MAX_EXPIRES} seconds")
         if not 0 < self.login_timeout <= 120:
             raise ValueError(f"login_timeout is {self.login_timeout!r}: allowed are seconds over 0 up to 120")
+        if not 1 <= self.recovery_timeout <= 600:
+            raise ValueError(f"recovery_timeout is {self.recovery_timeout!r}: allowed are seconds, 1 to 600")
         if not self.profiles:
             raise ValueError("profiles is empty: allowed are one or more of MediaProfile")
         if not self.codecs or any(codec not in CODECS for codec in self.codecs):

@@ -5,31 +5,31 @@ Theory of operation
     interfaces_changed -> an address that a call's media is bound to is gone
         -> signalling has a way (a flow from an address that is there, and a binding on it where the account has one)
         -> media takes the new address (ICE restart) -> re-INVITE -> MediaConnected: done
-        -> not within `PATIENCE`: the call is given up
+        -> not within `AccountOptions.recovery_timeout`: the call is given up
 
     account_lost -> the signalling flow of an answered call is gone; its media may flow on
         -> signalling has a way again -> ICE restart -> re-INVITE, by which the far end learns where we are now
         -> not within `SIGNALLING_PATIENCE`: the call is given up
 
 Signalling comes first: a re-INVITE on a flow that is gone would be lost, and the far end could not call us back.
+Media that has lost its way where nothing has moved is the affair of `recovery`.
 """
 
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
 from sansio_sip.errors import LocalProtocolError
+from sansio_sip.timers import earlier
 
 from .account import Account
 from .call import Call
 from .call_info import AccountId, CallState, CallUuid
 from .call_table import CallTable
 from .media_plane import MediaPlane, MediaProfile, SessionId
+from .recovery import Recovery
 from .renegotiation import Renegotiation
 
-__all__ = ["PATIENCE", "SIGNALLING_PATIENCE", "Relocation", "media_addresses"]
-
-PATIENCE = 30.0
-"""Seconds that a call may be without a way: as long as consent lasts (RFC 7675 section 5.1)."""
+__all__ = ["SIGNALLING_PATIENCE", "Relocation", "media_addresses"]
 
 SIGNALLING_PATIENCE = 64.0
 """Seconds that an answered call may be without signalling. What the far end says meanwhile is lost, its hang-up too:
@@ -68,6 +68,7 @@ class Relocation:
         self._bound: dict[SessionId, tuple[str, ...]] = {}
         self._deadlines: dict[CallUuid, float] = {}
         self._unheard: dict[CallUuid, float] = {}  # calls without signalling, and how long they may be
+        self._recovery = Recovery(table, self._restart_in_place, self._patience)
         self.present: tuple[str, ...] = ()
         """The addresses that this host has."""
 
@@ -79,11 +80,18 @@ class Relocation:
         if call.session is not None:
             self._bound.pop(call.session, None)
         self._deadlines.pop(call.uuid, None)
+        self._recovery.ended(call)
         if call.uuid in self._unheard:
             self._give_up_hearing(call)
 
+    def disconnected(self, call: Call, *, now: float) -> None:
+        """ICE has lost the far end."""
+        if call.state is CallState.ANSWERED:
+            self._recovery.lost(call, now=now)
+
     def connected(self, call: Call) -> None:
         """Media flows again."""
+        self._recovery.connected(call)
         if call.session is not None and not self._is_adrift(call.session):
             self._deadlines.pop(call.uuid, None)
 
@@ -93,7 +101,7 @@ class Relocation:
         for call in self._table:
             bound = self._bound.get(call.session, ()) if call.session is not None else ()
             if not gone.isdisjoint(bound) and call.uuid not in self._deadlines:
-                self._deadlines[call.uuid] = now + PATIENCE
+                self._deadlines[call.uuid] = now + self._patience(call)
             self._proceed(call, now)
 
     def account_lost(self, account: AccountId, *, now: float) -> None:
@@ -116,8 +124,15 @@ class Relocation:
             elif unheard:
                 self._restart(call, now)
 
-    def overdue(self, *, now: float) -> list[Call]:
-        """Calls to give up."""
+    def handle_timeout(self, *, now: float) -> list[tuple[Call, str]]:
+        """Calls to give up, and why."""
+        overdue = [(call, "Connection Error") for call in self._overdue(now)]
+        gone = {call.uuid for call, _ in overdue}
+        return overdue + [
+            (call, "RTP Timeout") for call in self._recovery.handle_timeout(now=now) if call.uuid not in gone
+        ]
+
+    def _overdue(self, now: float) -> list[Call]:
         due = [uuid for each in (self._deadlines, self._unheard) for uuid, deadline in each.items() if deadline <= now]
         found = [self._table.get(uuid) for uuid in dict.fromkeys(due) if uuid in self._table]
         for uuid in due:
@@ -134,7 +149,8 @@ class Relocation:
             self._account_of(call).hurry(False)
 
     def next_timeout(self) -> float | None:
-        return min((*self._deadlines.values(), *self._unheard.values()), default=None)
+        deadline = min((*self._deadlines.values(), *self._unheard.values()), default=None)
+        return earlier(deadline, self._recovery.next_timeout())
 
     def _is_unheard(self, account: AccountId) -> bool:
         return any(call.account == account and call.uuid in self._unheard for call in self._table)
@@ -157,6 +173,16 @@ class Relocation:
         self._bound[call.session] = bind
         if call.state is CallState.ANSWERED:
             self._renegotiation.renew(call, now=now)
+
+    def _patience(self, call: Call) -> float:
+        return self._account_of(call).options.recovery_timeout
+
+    def _restart_in_place(self, call: Call, now: float) -> bool:
+        """Looks for another way from where we are. False: signalling has none, or our address is gone too."""
+        if call.session is None or self._is_adrift(call.session) or not self._account_of(call).is_reachable:
+            return False
+        self._restart(call, now)
+        return True
 
     def _restart(self, call: Call, now: float) -> None:
         """Tells the far end where we are now. ICE has new sockets besides: the way of media may have died as well."""

@@ -203,6 +203,11 @@ class IceAgent:
         self._current.close()
         self._current, self._previous = self._previous, None
 
+    def retire_candidates(self) -> None:
+        """Before `restart` and others in their place: those of now serve the session that is under way, and no more.
+        A way that was tried first because it was good once would hold up the others of its foundation."""
+        self._locals.retire()
+
     def flow_lost(self, flow: FlowId, *, now: float) -> None:
         """A flow is gone, and the candidates on it."""
         self._locals.remove_flow(flow)

@@ -32,6 +32,15 @@ def request(
     return stun.encode(StunMessage(StunMethod.BINDING, StunClass.REQUEST, transaction_id, attributes), key=key)
 
 
+def fault(message: StunMessage, key: bytes) -> int:
+    """The error code that a request of the peer deserves (RFC 8445 section 7.3, RFC 8489 section 6.3.1); 0: none."""
+    if not stun.check_integrity(message, key):
+        return 401
+    if message.unknown:
+        return 420
+    return 400 if message.number(Attribute.PRIORITY) is None else 0
+
+
 def answer(to: StunMessage, source: Address, key: bytes) -> bytes:
     """The success response, signed with our password."""
     attributes: dict[Attribute, AttributeValue] = {Attribute.XOR_MAPPED_ADDRESS: source}

@@ -120,6 +120,7 @@ class Connectivity:
         self._query = 0
         self._hidden: set[str] = set()
         self._unknown: list[str] = []
+        self._retired: set[FlowId] = set()  # sockets from before the last restart
         self._limit: float | None = None
         # What `next_timeout` says, asked for with each packet of media: it changes with what `drain` follows alone.
         self._deadline: float | None = None
@@ -165,8 +166,16 @@ class Connectivity:
         self._gatherer.add_flow(flow, local, now=now)
         self.drain(now=now)
 
+    def restart(self, *, now: float) -> None:
+        """Restarts ICE with the sockets and relays that come from now on; those of now go on until there is a pair."""
+        self._retired.update(self._gatherer.flows)
+        self.agent.retire_candidates()
+        self.agent.restart(now=now)
+        self.drain(now=now)
+
     def flow_lost(self, flow: FlowId, *, now: float) -> None:
         """A socket is gone."""
+        self._retired.discard(flow)
         self._gatherer.remove_flow(flow, now=now)
         self.agent.flow_lost(flow, now=now)
         self.drain(now=now)
@@ -298,6 +307,8 @@ class Connectivity:
             self._finish()
 
     def _on_candidate(self, found: CandidateFound, now: float) -> None:
+        if self.socket_of(found.flow) in self._retired:
+            return
         base = found.base
         if self._relay_only:
             if found.kind is not CandidateType.RELAYED:

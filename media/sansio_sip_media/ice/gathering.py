@@ -207,6 +207,11 @@ class Gatherer:
             self._close_stream(relay)
         self._finish_if_settled()
 
+    @property
+    def flows(self) -> tuple[FlowId, ...]:
+        """Those of host sockets."""
+        return tuple(self._flows)
+
     def owns(self, flow: FlowId) -> bool:
         """Whether this is the flow of a relayed candidate."""
         return any(relay.own_flow == flow for relay in self._relays)

@@ -18,13 +18,17 @@ _STREAMED = 0x8000
 
 
 class LocalCandidates:
-    """Candidates in the order added; of one type, the earlier is preferred."""
+    """Candidates in the order added; of one type, the earlier is preferred.
 
-    __slots__ = ("_candidates", "_foundations")
+    Those that are retired stay for the pairs that they are in: they are neither told nor paired any more.
+    """
+
+    __slots__ = ("_candidates", "_foundations", "_retired")
 
     def __init__(self) -> None:
         self._candidates: list[LocalCandidate] = []
         self._foundations: dict[tuple[CandidateType, str, bool], str] = {}
+        self._retired: set[FlowId] = set()
 
     def __iter__(self) -> Iterator[LocalCandidate]:
         return iter(self._candidates)
@@ -35,7 +39,7 @@ class LocalCandidates:
 
     def bases(self) -> list[LocalCandidate]:
         """Those that pairs are formed with."""
-        return [local for local in self._candidates if local.is_base]
+        return [local for local in self._candidates if local.is_base and local.flow not in self._retired]
 
     def base_of(self, flow: FlowId) -> LocalCandidate | None:
         return next((local for local in self._candidates if local.flow == flow and local.is_base), None)
@@ -67,13 +71,20 @@ class LocalCandidates:
         kind = CandidateType.PEER_REFLEXIVE
         return self._put(kind, base.flow, mapped, base.base, base.local_preference, base.base)
 
+    def retire(self) -> None:
+        """Retires all that there are."""
+        self._retired.update(local.flow for local in self._candidates)
+
     def remove_flow(self, flow: FlowId) -> None:
+        self._retired.discard(flow)
         self._candidates = [local for local in self._candidates if local.flow != flow]
 
     def lines(self) -> tuple[str, ...]:
         """Values of `a=candidate:` lines, best first. Peer-reflexive candidates are not signalled."""
         told = [
-            local.candidate for local in self._candidates if local.candidate.kind is not CandidateType.PEER_REFLEXIVE
+            local.candidate
+            for local in self._candidates
+            if local.candidate.kind is not CandidateType.PEER_REFLEXIVE and local.flow not in self._retired
         ]
         return tuple(str(candidate) for candidate in sorted(told, key=lambda candidate: -candidate.priority))
 

@@ -6,7 +6,8 @@ Theory of operation
 triggered checks first. A request of the peer is authenticated, answered, and triggers a check of ours; one that comes
 before `start` is answered and kept. When the controlling side has a valid pair and no better one is open, or has waited
 `NOMINATION_WAIT` for a better one, it repeats that pair's check with USE-CANDIDATE; both sides then select the pair.
-Consent checks go on for the selected pair, before that for the best valid one. A failed session is silent: it neither
+Consent checks go on for the selected pair, before that for the best valid one. A selected pair counts as disconnected
+too, until the next answer, when its checks begin to come from another address. A failed session is silent: it neither
 sends nor answers.
 
                 start              valid pair              selected               silence
@@ -105,6 +106,7 @@ class IceSession:
         self._last_check_at: float | None = None
         self._selected: CandidatePair | None = None
         self._consent: Consent | None = None
+        self._moved = False
         self._outbox: Outbox[IceOutput] = Outbox()
         self.rtt: float | None = None
         self.state = IceState.NEW
@@ -243,23 +245,17 @@ class IceSession:
         if local is None:
             self._counters["unknown flow"] += 1
             return
-        priority = message.number(Attribute.PRIORITY)
-        status = 0
-        if not stun.check_integrity(message, key):
-            status = 401
-        elif message.unknown:
-            status = 420
-        elif priority is None:
-            status = 400
-        elif not self._settle_roles(message, now):
+        status = binding.fault(message, key)
+        if not status and not self._settle_roles(message, now):
             status = 487
-        if status or priority is None:
+        if status:
             self._counters[f"refused {status}"] += 1
             refusal = binding.refusal(message, status, None if status == 401 else key)
             self._send(flow, refusal, source)
             return
         self._send(flow, binding.answer(message, source, key), source)
         use_candidate = message.has(Attribute.USE_CANDIDATE)
+        priority = message.number(Attribute.PRIORITY) or 0
         if self.is_started:
             self._checked_by_peer(local, source, priority, use_candidate, now)
             self._run(now)
@@ -400,6 +396,7 @@ class IceSession:
             self._consent = Consent(pair, self._fraction(), now=now)
         elif self._consent.pair is pair:
             self._consent.answered(now=now)
+            self._moved = self._has_moved(pair, mapped)
             self._heard()
         if self.state is IceState.CHECKING:
             self._set_state(IceState.CONNECTED)
@@ -410,6 +407,15 @@ class IceSession:
         else:
             self._select_if_nominated(pair, now)
             self._consider_nomination(now)
+
+    def _has_moved(self, pair: CandidatePair, mapped: Address | None) -> bool:
+        """Whether a translator gives the selected pair another address than before: what the peer sends to the one
+        that she knows reaches nobody, although she answers us. Said once for each address."""
+        before, seen = pair.valid_local, self._locals.reflexive(pair.local, mapped)
+        if pair is not self._selected or mapped is None or before in (None, seen):
+            return False
+        pair.valid_local = seen
+        return True
 
     def _refused(self, check: Check, code: int, now: float) -> None:
         """An authenticated error response."""
@@ -516,7 +522,9 @@ class IceSession:
             self._set_state(IceState.DISCONNECTED)
 
     def _heard(self) -> None:
-        if self.state is IceState.DISCONNECTED:
+        if self._moved:
+            self._set_state(IceState.DISCONNECTED)
+        elif self.state is IceState.DISCONNECTED:
             self._set_state(IceState.COMPLETED)
 
     def _consent_lost(self, now: float) -> None:

@@ -1,0 +1,166 @@
+"""Media loses its way in the middle of a call, and nothing has moved: the phone looks for another by itself."""
+
+from typing import Any
+
+import pytest
+from simulation.phones import Network, Phone, pitch, tone
+from simulation.relay_host import RelayHost
+
+from sansio_sip.context import Secret
+from sansio_sip.simulation.nat import Nat, NatKind
+from sansio_sip.softphone import events
+from sansio_sip.softphone.ice_servers import TurnAccount
+from sansio_sip.softphone.media_plane import MediaProfile
+
+RELAY = "10.0.0.8"
+STUN = {"stun_servers": (f"stun:{RELAY}",)}
+
+
+def turn(transport: str) -> dict[str, Any]:
+    url = f"turn:{RELAY}" + ("?transport=tcp" if transport == "tcp" else "")
+    return {"turn_servers": (TurnAccount(url, "turn", Secret("pw")),), "relay_only": True}
+
+
+class Scene:
+    """Two phones in a call of WebRTC, and a relay."""
+
+    def __init__(self, alice: dict[str, Any], bob: dict[str, Any], *, apart: bool = False) -> None:
+        """`apart`: nothing passes between them but by the relay."""
+        self.network = Network(5)
+        self.relay = RelayHost(RELAY)
+        self.network.world.add("relay", self.relay, RELAY)
+        self.alice = self.network.phone("alice", MediaProfile.WEBRTC, **alice)
+        self.bob = self.network.phone("bob", MediaProfile.WEBRTC, **bob)
+        self.network.world.cut("alice", "bob", cut=apart)
+        self.network.pass_time(0.1)
+        assert self.alice.login()
+        assert self.bob.login()
+        self.alice.call("bob")
+        assert self.network.wait(lambda: bool(self.bob.calls), 5.0)
+        self.bob.answer()
+        assert self.network.wait(lambda: self.alice.has_media and self.bob.has_media, 10.0)
+        self.network.pass_time(2.0)
+
+    @property
+    def phones(self) -> tuple[Phone, Phone]:
+        return self.alice, self.bob
+
+    def is_back(self) -> bool:
+        """Whether each that was interrupted has media again."""
+        return all(
+            len(phone.said(events.MediaConnected)) > len(phone.said(events.MediaDisconnected)) for phone in self.phones
+        )
+
+    def both_are_heard(self) -> bool:
+        for phone in self.phones:
+            phone.heard.clear()
+            phone.say(tone(440.0, 2.0))
+        self.network.pass_time(2.5)
+        return all(abs(pitch(phone.everything_heard()) - 440.0) < 5 for phone in self.phones)
+
+    def until_back(self, patience: float) -> float:
+        """Seconds until somebody was interrupted, and both have media again."""
+        began = self.network.world.time
+        assert self.network.wait(lambda: any(phone.said(events.MediaDisconnected) for phone in self.phones), patience)
+        assert self.network.wait(self.is_back, patience)
+        self.network.pass_time(2.0)
+        return self.network.world.time - began
+
+    def end(self) -> None:
+        assert not any(phone.ends() for phone in self.phones)
+        self.alice.hang_up()
+        assert self.network.wait(lambda: not any(phone.calls for phone in self.phones), 40.0)
+        self.nothing_is_left()
+
+    def nothing_is_left(self) -> None:
+        """Of each phone, the socket of its signalling alone is open."""
+        self.network.pass_time(1.0)
+        for phone in self.phones:
+            host = self.network.world.hosts[phone.name]
+            assert len(host.datagrams) == 1, host.datagrams
+            assert not host.streams
+
+
+@pytest.mark.parametrize("who", [0, 1], ids=["caller", "callee"])
+@pytest.mark.parametrize("kind", [NatKind.PORT_RESTRICTED, NatKind.SYMMETRIC])
+def test_a_translator_that_has_begun_anew(kind: NatKind, who: int) -> None:
+    nat = Nat(kind, "203.0.113.1")
+    behind: dict[str, Any] = {"nat": nat, **STUN}
+    scene = Scene(*((behind, {}) if who == 0 else ({}, behind)))
+    nat.forget()
+    assert scene.until_back(40.0) < 20.0
+    assert scene.both_are_heard()
+    scene.end()
+
+
+@pytest.mark.parametrize("who", ["alice", "bob", "both"])
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_relay_that_has_begun_anew(transport: str, who: str) -> None:
+    options = turn(transport)
+    scene = Scene(options if who != "bob" else {}, options if who != "alice" else {})
+    scene.relay.server.forget()
+    scene.network.world.break_streams("relay")
+    assert scene.until_back(40.0) < 30.0
+    assert scene.both_are_heard()
+    scene.end()
+
+
+def test_a_relay_that_is_gone_for_a_while() -> None:
+    scene = Scene(turn("udp"), {})
+    scene.relay.server.forget()
+    scene.relay.server.silent = True
+    scene.network.pass_time(25.0)
+    assert not scene.is_back()
+    scene.relay.server.silent = False
+    assert scene.network.wait(scene.is_back, 20.0)
+    assert scene.both_are_heard()
+    scene.end()
+
+
+def test_another_way_is_taken_where_the_relay_is_gone_for_good() -> None:
+    scene = Scene(turn("udp") | {"relay_only": False}, {}, apart=True)
+    scene.network.world.cut("alice", "bob", cut=False)
+    scene.network.world.cut("alice", "relay")
+    assert scene.until_back(40.0) < 25.0
+    assert scene.both_are_heard()
+    scene.end()
+
+
+@pytest.mark.parametrize("patience", [10.0, 45.0])
+def test_a_call_without_any_way_is_given_up_in_time_and_says_why(patience: float) -> None:
+    options: dict[str, Any] = {"recovery_timeout": patience}
+    scene = Scene(options, options)
+    began = scene.network.world.time
+    scene.network.world.cut("alice", "bob")
+    assert scene.network.wait(lambda: bool(scene.alice.said(events.MediaDisconnected)), 20.0)
+    lost = scene.network.world.time
+    assert lost - began < 13.0
+    assert scene.network.wait(lambda: not scene.alice.calls, patience + 1.0)
+    assert patience - 2.0 < scene.network.world.time - lost <= patience + 1.0
+    reasons = [event.hangup_info.reason for phone in scene.phones for event in phone.said(events.CallTerminated)]
+    assert "RTP Timeout" in reasons
+    assert scene.network.wait(lambda: not scene.bob.calls, 40.0)
+    scene.nothing_is_left()
+
+
+def test_a_way_that_comes_back_is_kept() -> None:
+    scene = Scene({}, {})
+    scene.network.world.cut("alice", "bob")
+    scene.network.pass_time(20.0)
+    scene.network.world.cut("alice", "bob", cut=False)
+    assert scene.network.wait(scene.is_back, 15.0)
+    assert scene.both_are_heard()
+    scene.end()
+
+
+def test_a_call_on_hold_looks_for_a_way_too() -> None:
+    nat = Nat(NatKind.SYMMETRIC, "203.0.113.1")
+    scene = Scene({"nat": nat, **STUN}, {})
+    scene.alice.do(scene.alice.machine.hold, scene.alice.only_call)
+    scene.network.pass_time(1.0)
+    nat.forget()
+    scene.until_back(40.0)
+    scene.alice.do(scene.alice.machine.resume, scene.alice.only_call)
+    scene.network.pass_time(1.0)
+    assert scene.both_are_heard()
+    scene.end()
