@@ -25,6 +25,7 @@ COMMANDS = {
     "replay": ("replay", "Run a recorded trace again, and compare."),
     "phone": ("terminal.command", "A telephone in the terminal."),
     "load": ("load.command", "Place many calls at a rate, and measure."),
+    "fleet": ("fleet.command", "Phones that answer, on one machine or several."),
     "preflight": ("preflight.command", "Say whether an account works from here."),
     "ladder": ("ladder", "Draw the SIP messages of a trace."),
     "report": ("report.command", "Make one HTML page of a trace."),
@@ -58,7 +59,7 @@ class Commands(click.Group):
             name = (error.name or "").partition(".")[0]
             if name not in OPTIONAL:
                 raise
-            extra = cmd_name if cmd_name in ("load", "phone") else OPTIONAL[name]
+            extra = cmd_name if cmd_name in ("load", "phone", "fleet") else OPTIONAL[name]
             raise click.ClickException(f"{name} is not installed; pip install 'sansio-sip[{extra}]'") from None
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)

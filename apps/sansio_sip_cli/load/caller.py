@@ -22,7 +22,7 @@ from sansio_sip.softphone.quality import mos
 from sansio_sip_cli.audio import Clip
 
 if TYPE_CHECKING:
-    from .worker import Worker
+    from .job import LoadJob
 
 __all__ = ["Call", "CallRefused", "Caller", "ScenarioFailed"]
 
@@ -52,11 +52,11 @@ class Call:
         statistics: the last snapshot of its media, once it has ended.
     """
 
-    def __init__(self, worker: "Worker", began: float) -> None:
+    def __init__(self, job: "LoadJob", began: float) -> None:
         self.digits = ""
         self.statistics: MediaStatistics | None = None
         self.uuid = CallUuid("")
-        self._worker = worker
+        self._job = job
         self._began = began
         self._rung = False
         self._answered_at: float | None = None
@@ -68,6 +68,11 @@ class Call:
     @property
     def is_up(self) -> bool:
         return self._answered_at is not None and not self._ended
+
+    @property
+    def is_open(self) -> bool:
+        """Its end is not in the tally."""
+        return not self._ended and not self._refused
 
     async def stay(self, seconds: float) -> None:
         """Waits, or until the far end hangs up."""
@@ -81,33 +86,33 @@ class Call:
     async def say(self, clip: Clip) -> None:
         """Speaks until all of it has been said, or the call is over."""
         position = 0
-        worker = self._worker
+        job = self._job
         while self.is_up and position < len(clip.samples):
-            if worker.phone.audio_queued(self.uuid) < AHEAD:
+            if job.phone.audio_queued(self.uuid) < AHEAD:
                 chunk = clip.samples[position : position + clip.rate]
-                position += worker.command("write_audio", self.uuid, chunk, clip.rate)
+                position += job.command("write_audio", self.uuid, chunk, clip.rate)
             await self.stay(AHEAD / 2)
 
     async def press(self, digits: str) -> None:
         """Presses keys; they leave one after the other."""
-        self._worker.command("send_dtmf", self.uuid, digits)
+        self._job.command("send_dtmf", self.uuid, digits)
 
     async def round_trip(self, digit: str, timeout: float = 5.0) -> float:
         """Presses a key and waits until the far end presses the same: seconds. Raises ScenarioFailed."""
         before = len(self.digits)
-        since = self._worker.now()
+        since = self._job.now()
         await self.press(digit)
         if not await self._until(lambda: digit in self.digits[before:], timeout):
             raise ScenarioFailed("no key came back")
-        took = self._worker.now() - since
-        self._worker.tally.record("dtmf", took * 1000)
+        took = self._job.now() - since
+        self._job.tally.record("dtmf", took * 1000)
         return took
 
     async def hang_up(self) -> None:
         """Hangs up and waits for the end of it; harmless after the end."""
         if not self._ended:
             try:
-                self._worker.command("hangup", self.uuid)
+                self._job.command("hangup", self.uuid)
             except LocalProtocolError:
                 return  # it ended in the same breath
             await self._until(lambda: self._ended, PARTING)
@@ -126,7 +131,7 @@ class Call:
 
     def take(self, event: Any, now: float) -> None:
         """An event of this call."""
-        tally, second = self._worker.tally, self._worker.second(now)
+        tally, second = self._job.tally, self._job.second(now)
         match event:
             case events.CallRemoteRinging() if not self._rung:
                 self._rung = True
@@ -137,7 +142,7 @@ class Call:
                 tally.count("answered", second)
             case events.MediaConnected() if self._media_at is None:
                 self._media_at = now
-                if self._worker.has_media:
+                if self._job.has_media:
                     tally.record("media", (now - max(self._answered_at or now, self._began)) * 1000)
             case events.DtmfReceived():
                 self.digits += event.tone
@@ -155,13 +160,13 @@ class Call:
     def _refuse(self, cause: str) -> None:
         if not self._refused and self._answered_at is None:
             self._refused = cause
-            self._worker.tally.fail(cause, self._worker.second(self._worker.now()))
+            self._job.tally.fail(cause, self._job.second(self._job.now()))
 
     def _judge(self, now: float) -> None:
         """What the call sounded like."""
-        tally, statistics = self._worker.tally, self.statistics
+        tally, statistics = self._job.tally, self.statistics
         tally.count("completed")
-        if statistics is None or self._media_at is None or not self._worker.has_media:
+        if statistics is None or self._media_at is None or not self._job.has_media:
             return
         tally.count("with media")
         tally.counts["packets sent"] += statistics.packets_sent
@@ -202,19 +207,19 @@ class Caller:
         number: of this run of a scenario, from 0, over all workers.
     """
 
-    def __init__(self, worker: "Worker", number: int) -> None:
-        self.target = worker.plan.target
-        self.hold = worker.plan.hold
-        self.clip = worker.clip
+    def __init__(self, job: "LoadJob", number: int) -> None:
+        self.target = job.plan.target
+        self.hold = job.plan.hold
+        self.clip = job.clip
         self.number = number
-        self._worker = worker
+        self._job = job
         self._calls: list[Call] = []
 
     async def call(self, target: str | None = None, *, headers: Mapping[str, str] | None = None) -> Call:
         """Places a call and waits for its answer. Raises CallRefused, which a scenario may leave to the run."""
-        call = self._worker.place(target or self.target, headers or {})
+        call = self._job.place(target or self.target, headers or {})
         self._calls.append(call)
-        await call.answered(self._worker.plan.ring_timeout)
+        await call.answered(self._job.plan.ring_timeout)
         return call
 
     async def sleep(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """`load`: many calls at a rate, and what became of them."""
 
-import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,8 @@ from sansio_sip_cli.account import SECONDS, account_options, warn_unless
 from sansio_sip_cli.exit_status import DONE, FAILED, INTERRUPTED
 from sansio_sip_cli.phone_commands import Run
 from sansio_sip_cli.progress import Bar
-from sansio_sip_cli.runtimes import RUNTIMES
+from sansio_sip_cli.workers.crew import RunFailed
+from sansio_sip_cli.workers.options import Teller, as_of_first, place, run_crew, worker_options
 
 __all__ = ["load"]
 
@@ -41,7 +42,7 @@ RATE = click.FloatRange(min=0, min_open=True, max=10_000)
 @click.option("--signalling", is_flag=True, help="No audio at all: descriptions alone are exchanged.")
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Calls at a time, a worker.")
 @click.option("--ring-timeout", type=SECONDS, default=30.0, show_default=True, help="Seconds to wait for an answer.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine.")
+@worker_options
 @click.option("--seed", type=int, default=1, show_default=True, help="Of --poisson, and of the mix.")
 @click.option(
     "--slo", "goals", multiple=True, metavar="GOAL", help="Such as 'setup_p95<=500' or 'failed<1%'; repeatable."
@@ -67,7 +68,8 @@ def load(
     signalling: bool,
     limit: int,
     ring_timeout: float,
-    workers: int,
+    workers: int | None,
+    ray: str | None,
     seed: int,
     goals: tuple[str, ...],
     max_late: float,
@@ -81,10 +83,10 @@ def load(
     """
     try:
         from .figures import Figures, Goal
+        from .job import Plan
         from .page import page
         from .scenarios import load_scenario
-        from .supervisor import RunFailed, Supervisor
-        from .worker import Plan
+        from .supervisor import Supervisor, plans
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("hdrh"):
             raise
@@ -101,10 +103,11 @@ def load(
     for output in outputs:
         if output.suffix not in (".json", ".html"):
             raise click.UsageError(f"--output is {str(output)!r}: give FILE.json or FILE.html")
+    sources: dict[str, str] = {}
     for text in scenarios:
-        load_scenario(text)
+        load_scenario(text, sources)
     raw = dict(options)
-    run = Run.of({**options, "account": options["account"].replace("{n}", "1")})
+    run = Run.of(as_of_first(options))
     try:
         target_uri(target, run.account.uri().host, by_address=not run.account.servers)
     except LocalProtocolError as error:
@@ -114,7 +117,7 @@ def load(
     for output in outputs:
         _write(output, "a", "")  # what cannot be written is said before a call is placed
     warn_unless(tls_verify=run.account.tls_verify)
-    plan = Plan(raw, target, arrivals, scenarios or ("hold",), hold, signalling, limit, ring_timeout)
+    plan = Plan(raw, target, arrivals, scenarios or ("hold",), hold, signalling, limit, ring_timeout, sources)
     bar = Bar(quiet=run.as_json)
 
     def show(counts: dict[str, int], seconds: float) -> None:
@@ -123,31 +126,37 @@ def load(
         )
         bar.show(words, seconds, duration + hold)
 
-    supervisor = Supervisor(plan, workers, show)
-
-    async def main() -> None:
-        async with RUNTIMES["asyncio"].interrupts(supervisor.interrupt):
-            await supervisor.run()
-
-    bar.start()
-    try:
-        asyncio.run(main())
-    except RunFailed as error:
-        click.echo(f"sansio-sip: {error}", err=True)
-        return INTERRUPTED if supervisor.interrupted else error.exit_status
-    finally:
-        bar.stop()
-    figures = Figures(supervisor.tally, supervisor.seconds, max_late, interrupted=supervisor.interrupted)
+    # Ray prints too, and not here.
+    teller = Teller(ray is not None and run.as_json, sys.stdout)
+    with place(ray, workers) as placed:
+        each = plans(plan, placed.workers)
+        supervisor = Supervisor(
+            each,
+            [placed.make("load", one.as_dict()) for one in each],
+            show,
+            teller.tell,
+        )
+        bar.start()
+        try:
+            run_crew(supervisor.run, supervisor.crew)
+        except RunFailed as error:
+            click.echo(f"sansio-sip: {error}", err=True)
+            return INTERRUPTED if supervisor.crew.interrupted else error.exit_status
+        finally:
+            bar.stop()
+    interrupted, lost = supervisor.crew.interrupted, supervisor.crew.lost
+    figures = Figures(supervisor.tally, supervisor.seconds, max_late, interrupted=interrupted)
     row = figures.as_dict(chosen)
     about = f"{options['account']} calls {target}, {_words(arrivals)}, {', '.join(plan.scenarios)}" + (
         ", signalling alone" if signalling else f", {options['media']}"
     )
     missed = [goal for goal in row["goals"] if not goal["kept"]]
     answered = supervisor.tally.counts["answered"]
-    status = INTERRUPTED if supervisor.interrupted else DONE
-    if figures.fault or missed or supervisor.lost or (supervisor.tally.counts["placed"] and not answered):
+    status = INTERRUPTED if interrupted else DONE
+    if figures.fault or missed or lost or (supervisor.tally.counts["placed"] and not answered):
         status = status or FAILED
-    row = {**row, "workers": workers, "lost_workers": supervisor.lost, "about": about, "exit": status}
+    row |= {"workers": placed.workers, "lost_workers": lost, "about": about, "exit": status}
+    row["parts"] = [part.as_dict() for part in supervisor.parts]
     if run.as_json:
         print(json.dumps(row))
     else:
@@ -156,8 +165,8 @@ def load(
     for output in outputs:
         text = page(figures, chosen, about) if output.suffix == ".html" else json.dumps(row, indent=1) + "\n"
         _write(output, "w", text)
-    if supervisor.lost:
-        click.echo(f"sansio-sip: {supervisor.lost} workers were lost, and their calls with them", err=True)
+    if lost:
+        click.echo(f"sansio-sip: {lost} workers were lost, and their calls with them", err=True)
     return status
 
 

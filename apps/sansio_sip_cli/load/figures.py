@@ -125,7 +125,7 @@ class Figures:
             "valid": not self.fault,
             "fault": self.fault,
             "interrupted": self.interrupted,
-            "seconds": round(self.seconds, 3),
+            "lasted": round(self.seconds, 3),
             "figures": figures,
             "goals": [{"goal": str(goal), "kept": goal.is_kept(figures)} for goal in goals],
             **self.tally.as_dict(),

@@ -2,12 +2,12 @@
 
 import inspect
 import random
-import runpy
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import click
 
@@ -57,8 +57,15 @@ class Scenario:
     run: Function
 
 
-def load_scenario(text: str) -> Scenario:
-    """Reads one. Raises click.UsageError, which says what is wrong with it."""
+def load_scenario(text: str, sources: dict[str, str] | None = None) -> Scenario:
+    """Makes one.
+
+    Args:
+        sources: the texts of files, by path; what is not among them is read, and put there.
+
+    Raises:
+        click.UsageError: it says what is wrong with the scenario.
+    """
     weight, star, name = text.rpartition("*")
     try:
         share = float(weight) if star else 1.0
@@ -71,9 +78,12 @@ def load_scenario(text: str) -> Scenario:
     path, colon, function = name.rpartition(":")
     if not colon:
         raise click.UsageError(f"--scenario is {text!r}: give {', '.join(BUILT_IN)}, or FILE.py:FUNCTION")
+    known = {} if sources is None else sources
     try:
+        if path not in known:
+            known[path] = Path(path).read_text("utf-8")
         with redirect_stdout(sys.stderr):  # standard output is for the figures
-            found = runpy.run_path(path).get(function)
+            found = _run(path, known[path]).get(function)
     except OSError as error:
         raise click.UsageError(f"--scenario: cannot read {path}: {error.strerror}; give FILE.py:FUNCTION") from None
     except Exception as error:
@@ -88,3 +98,12 @@ def choose(scenarios: Sequence[Scenario], seed: int, number: int) -> Scenario:
     """Which one is the n-th of a run: the same whoever asks."""
     draw = random.Random(f"{seed}/{number}")
     return draw.choices(scenarios, [each.weight for each in scenarios])[0]
+
+
+def _run(path: str, source: str) -> dict[str, object]:
+    """Runs a file as a module, which dataclasses and pickles of its own look for by name."""
+    module = ModuleType(f"scenario_{Path(path).stem}")
+    module.__file__ = path
+    sys.modules[module.__name__] = module
+    exec(compile(source, path, "exec"), module.__dict__)
+    return module.__dict__

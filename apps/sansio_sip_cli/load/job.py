@@ -1,16 +1,10 @@
-"""One process of a run: a phone, its share of the calls, and the tally of them.
-
-It is told what to do by rows of JSON on standard input, the plan first, then `{"start": TIME}` and perhaps
-`{"stop": true}`; it tells what it does by rows on standard output.
-"""
+"""One worker of a run: a phone, its share of the calls, and the tally of them."""
 
 import asyncio
-import json
-import os
-import sys
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Any, TextIO
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +20,8 @@ from sansio_sip_cli.account import build_account
 from sansio_sip_cli.account_plan import advice
 from sansio_sip_cli.audio import SPEECH, Clip, load
 from sansio_sip_cli.build import build_engine, build_phone
-from sansio_sip_cli.exit_status import DONE, FAILED, LOGIN_FAILED, UNREACHABLE
-from sansio_sip_cli.runtimes import go_first
+from sansio_sip_cli.exit_status import LOGIN_FAILED, UNREACHABLE
+from sansio_sip_cli.workers.job import Row
 from sansio_sip_media.engine import MediaEngine
 
 from .arrivals import Arrivals
@@ -36,10 +30,7 @@ from .quiet_media import QuietMedia
 from .scenarios import Scenario, choose, load_scenario
 from .tally import Tally
 
-__all__ = ["Plan", "Worker", "main"]
-
-# Seconds between rows of progress.
-TELL_EVERY = 0.5
+__all__ = ["LoadJob", "Plan"]
 
 # Seconds that calls which are still up have to end by themselves after the last arrival, beside what they last.
 GRACE = 40.0
@@ -47,7 +38,13 @@ GRACE = 40.0
 
 @dataclass(slots=True)
 class Plan:
-    """What a run is. `options` are those of an account, as on the command line."""
+    """What a run is.
+
+    Attributes:
+        options: those of an account, as on the command line.
+        sources: of the files that scenarios are in, by path: a worker need not have them.
+        worker, workers: which of how many this one is, from 0.
+    """
 
     options: dict[str, Any]
     target: str
@@ -57,14 +54,15 @@ class Plan:
     signalling: bool = False
     limit: int = 1000
     ring_timeout: float = 60.0
+    sources: dict[str, str] = field(default_factory=dict)
     worker: int = 0
     workers: int = 1
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Row:
         return asdict(self)
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> "Plan":
+    def of(cls, row: Row) -> "Plan":
         return cls(**{**row, "arrivals": Arrivals(**row["arrivals"]), "scenarios": tuple(row["scenarios"])})
 
 
@@ -96,12 +94,12 @@ class _Clocked:
         self._phone.handle_timeout(now=now)
 
 
-class Worker:
-    """Runs its share of a plan."""
+class LoadJob:
+    """Runs its share of a plan. Only where an event loop runs."""
 
-    def __init__(self, plan: Plan, scenarios: list[Scenario]) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.scenarios = scenarios
+        self.scenarios = [load_scenario(text, plan.sources) for text in plan.scenarios]
         self.tally = Tally()
         self.has_media = not plan.signalling
         self.account_options = build_account(**plan.options)
@@ -120,7 +118,9 @@ class Worker:
         self._calls: dict[CallUuid, Call] = {}
         self._placing: Call | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._start = 0.0
+        self._next = 0
+        self._start = self._began = 0.0
+        self._stack = AsyncExitStack()
 
     def _media(self, context: Context) -> MediaEngine:
         self.engine = QuietMedia(context) if self.plan.signalling else build_engine(context)
@@ -161,8 +161,22 @@ class Worker:
 
     # The run
 
-    async def log_in(self) -> None:
-        """Adds the account and waits until calls can be placed. Raises ConnectionError with (exit status, words)."""
+    async def begin(self) -> Row:
+        """Adds the account and waits until calls can be placed."""
+        self.driver = await self._stack.enter_async_context(open_driver(self.clocked, self.deliver))
+        try:
+            await self._log_in()
+        except ConnectionError as error:
+            await self._stack.aclose()
+            return {"event": "failed", "exit": error.errno, "error": error.strerror}
+        except TimeoutError:
+            await self._stack.aclose()
+            where = ", ".join(self.account_options.servers)
+            return {"event": "failed", "exit": UNREACHABLE, "error": f"no answer from {where}; check the address"}
+        return {"event": "ready"}
+
+    async def _log_in(self) -> None:
+        """Raises ConnectionError with (exit status, words)."""
         self.account = self.command("add_account", self.account_options)
         if self.account_options.servers:
             registers = not self.plan.options["no_register"]
@@ -170,11 +184,27 @@ class Worker:
         async with asyncio.timeout(self.account_options.login_timeout):
             await self.ready
 
-    async def run(self, start: float) -> None:
-        """Places the calls, each at its time after `start`; returns when all have ended."""
-        self._start = start
+    async def run(self, start: float, first: int) -> Row:
+        """Places the calls of its share from number `first`, each at its time; returns when all have ended."""
+        try:
+            await self._place_all(start, first)
+            self.command("close")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(5.0):
+                    await self.closed.wait()
+        finally:
+            await self._stack.aclose()
+        return {**self.progress(), "event": "done"}
+
+    def stop(self) -> None:
+        """Ends the run: calls are hung up."""
+        self.stopped.set()
+
+    async def _place_all(self, start: float, first: int) -> None:
+        self._start, self._next = start, first
+        self._began = max(start, self.now())
         plan = self.plan
-        for index, moment in enumerate(plan.arrivals.share(plan.worker, plan.workers)):
+        for index, moment in enumerate(islice(plan.arrivals.share(plan.worker, plan.workers), first, None), first):
             number = plan.worker + index * plan.workers
             if not await self._wait_until(start + moment):
                 break
@@ -183,9 +213,10 @@ class Worker:
                 # Placed it counts as, like one that the phone refuses: shares are of the calls that were due.
                 self.tally.count("placed", self.second(self.now()))
                 self.tally.fail(f"more than {plan.limit} at a time", self.second(self.now()))
+                self._next = index + 1
                 continue
             scenario = choose(self.scenarios, plan.arrivals.seed, number)
-            task = asyncio.get_running_loop().create_task(self._run_one(scenario, number))
+            task = asyncio.get_running_loop().create_task(self._run_one(scenario, number, index))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
@@ -195,7 +226,6 @@ class Worker:
             with suppress(LocalProtocolError):
                 self.command("hangup", info.call_uuid)
         await self._end_of_tasks(GRACE)
-        self.tally.counts["seconds"] = self.second(self.now())
 
     async def _wait_until(self, moment: float) -> bool:
         """False: the run was stopped."""
@@ -219,7 +249,8 @@ class Worker:
                         self.command("hangup", info.call_uuid)
                 end = min(end, self.now() + 5.0)
 
-    async def _run_one(self, scenario: Scenario, number: int) -> None:
+    async def _run_one(self, scenario: Scenario, number: int, index: int) -> None:
+        self._next = index + 1
         self.tally.scenarios[scenario.name] += 1
         caller = Caller(self, number)
         try:
@@ -267,15 +298,13 @@ class Worker:
             case _:
                 pass
 
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> Row:
+        """The tally by now; `next`: the call of its share that is due next; `up`: calls whose end is to come."""
         counts = self.tally.counts
-        return {
-            "event": "progress",
-            "placed": counts["placed"],
-            "answered": counts["answered"],
-            "failed": counts["failed"],
-            "now": len(self._tasks),
-        }
+        counts["seconds"], counts["late ticks"] = max(0, int(self.now() - self._began)), self.engine.late_ticks
+        up = sum(call.is_open for call in self._calls.values())
+        tally = self.tally.as_dict()
+        return {"event": "progress", "next": self._next, "now": len(self._tasks), "up": up, "tally": tally}
 
     def _is_ready(self) -> None:
         if not self.ready.done():
@@ -286,68 +315,3 @@ def _clip() -> Clip:
     """Two seconds of speech, as often as wanted."""
     whole = load(SPEECH / "alice.wav")
     return Clip(np.ascontiguousarray(whole.samples[: 2 * whole.rate]), whole.rate)
-
-
-def _own_output() -> TextIO:
-    """Standard output, for rows alone: what scenarios and programs that they start print goes to standard error."""
-    rows = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    sys.stdout = sys.stderr
-    return rows
-
-
-async def _serve(rows: TextIO) -> int:
-    def tell(row: dict[str, Any]) -> None:
-        print(json.dumps(row), file=rows, flush=True)
-
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=1 << 24)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    plan = Plan.of(json.loads(await reader.readline()))
-    worker = Worker(plan, [load_scenario(text) for text in plan.scenarios])
-    async with open_driver(worker.clocked, worker.deliver) as driver:
-        worker.driver = driver
-        try:
-            await worker.log_in()
-        except ConnectionError as error:
-            tell({"event": "failed", "exit": error.errno, "error": error.strerror})
-            return FAILED
-        except TimeoutError:
-            where = ", ".join(worker.account_options.servers)
-            tell({"event": "failed", "exit": UNREACHABLE, "error": f"no answer from {where}; check the address"})
-            return FAILED
-        tell({"event": "ready"})
-        order = json.loads(await reader.readline() or b"{}")
-
-        async def listen() -> None:
-            """Anything more on standard input, its end too, stops the run."""
-            await reader.readline()
-            worker.stopped.set()
-
-        async def report() -> None:
-            while True:
-                tell(worker.progress())
-                await asyncio.sleep(TELL_EVERY)
-
-        beside = [loop.create_task(listen()), loop.create_task(report())]
-        if "start" in order:
-            await worker.run(float(order["start"]))
-        for task in beside:
-            task.cancel()
-        worker.tally.counts["late ticks"] = worker.engine.late_ticks
-        worker.command("close")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(5.0):
-                await worker.closed.wait()
-    tell({"event": "done", "tally": worker.tally.as_dict()})
-    return DONE
-
-
-def main() -> None:
-    """`python -m sansio_sip_cli.load.worker`."""
-    go_first()
-    sys.exit(asyncio.run(_serve(_own_output())))
-
-
-if __name__ == "__main__":
-    main()
