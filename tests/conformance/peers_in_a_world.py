@@ -1,18 +1,23 @@
 """A phone and a server of ours, tried by the kit in a simulated network, in virtual time."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from sansio_sip.conformance import ConformanceRun, Matrix, Role, RunFinished, Target, cases_for
 from sansio_sip.conformance.case import Case
 from sansio_sip.context import Context, Entropy, Secret
 from sansio_sip.effects import Address, Effect, FlowId, OpenDatagram, SendDatagram
+from sansio_sip.errors import ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.server import Server, ServerOptions
 from sansio_sip.server_url import ServerUrl
 from sansio_sip.simulation import Link, World
+from sansio_sip.sip.message import Message
+from sansio_sip.sip.parser import parse_message
 from sansio_sip.sip.uri import SipUri
 from sansio_sip.softphone import events
 from sansio_sip.softphone.media_plane import MediaProfile
@@ -21,7 +26,19 @@ from sansio_sip.softphone.softphone import Softphone
 from sansio_sip_media.engine import MediaEngine
 from sansio_sip_media.seeded_crypto import SeededCrypto
 
-__all__ = ["PASSWORD", "Deaf", "caller", "context", "new_world", "phone", "server", "try_on"]
+__all__ = [
+    "PASSWORD",
+    "Deaf",
+    "Faulty",
+    "Reply",
+    "Spoil",
+    "caller",
+    "context",
+    "new_world",
+    "phone",
+    "server",
+    "try_on",
+]
 
 PHONE, KIT = "10.0.0.1", "10.0.0.7"
 PASSWORD = Secret("secret of alice")
@@ -65,9 +82,55 @@ class Deaf:
         return self._outbox.drain()
 
 
-def _softphone(world: World, **options: Any) -> tuple[Softphone, Any]:
+Spoil: TypeAlias = Callable[[Message], Iterable[Message | bytes]]
+Reply: TypeAlias = Callable[[Message], Iterable[Message | bytes]]
+
+
+def unspoilt(message: Message) -> Iterable[Message | bytes]:
+    yield message
+
+
+class Faulty:
+    """One of our machines with a fault: `spoil` says what goes out in place of each message that it sends, `reply`
+    what goes out besides when a message comes."""
+
+    def __init__(self, machine: Any, spoil: Spoil = unspoilt, reply: Reply | None = None) -> None:
+        self.machine, self._spoil, self._reply = machine, spoil, reply
+        self._outbox: Outbox[Any] = Outbox()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.machine, name)
+
+    def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
+        self.machine.receive_datagram(flow, data, source, now=now)
+        with suppress(ParseError):
+            for reply in self._reply(parse_message(data)) if self._reply is not None else ():
+                self._outbox.put(SendDatagram(flow, bytes(reply), source))
+
+    def _spoilt(self, data: bytes) -> Iterable[Message | bytes]:
+        try:
+            message = parse_message(data)
+        except ParseError:  # an answer that takes over what was malformed
+            return [data]
+        return self._spoil(message)
+
+    def poll_output(self) -> Any:
+        for output in self.machine.outputs():
+            if isinstance(output, SendDatagram) and b"SIP/2.0" in output.data:
+                for message in self._spoilt(output.data):
+                    self._outbox.put(replace(output, data=bytes(message)))
+            else:
+                self._outbox.put(output)
+        return self._outbox.poll()
+
+    def outputs(self) -> Iterator[Any]:
+        while (output := self.poll_output()) is not None:
+            yield output
+
+
+def _softphone(world: World, spoil: Spoil, reply: Reply | None, **options: Any) -> tuple[Softphone, Any]:
     machine = Softphone(context("phone"), MediaEngine(context("media"), SeededCrypto(1)))
-    world.add("phone", machine, PHONE)
+    world.add("phone", Faulty(machine, spoil, reply), PHONE)
     account = AccountOptions(
         "sip:alice@10.0.0.1",
         bind=Address("0.0.0.0", 5060),
@@ -81,9 +144,9 @@ def _softphone(world: World, **options: Any) -> tuple[Softphone, Any]:
     return machine, added
 
 
-def phone(world: World, *, ring: float = 0.3) -> SipUri:
+def phone(world: World, *, ring: float = 0.3, spoil: Spoil = unspoilt, reply: Reply | None = None) -> SipUri:
     """A phone that answers each call after a while."""
-    machine, _ = _softphone(world)
+    machine, _ = _softphone(world, spoil, reply)
 
     def answer(call: Any, *, now: float) -> None:
         if any(info.call_uuid == call and info.state.value == "ringing" for info in machine.calls()):
@@ -97,9 +160,9 @@ def phone(world: World, *, ring: float = 0.3) -> SipUri:
     return SipUri(PHONE, "alice", port=5060)
 
 
-def caller(world: World) -> SipUri:
+def caller(world: World, *, spoil: Spoil = unspoilt, reply: Reply | None = None) -> SipUri:
     """A phone that calls the kit again and again."""
-    machine, account = _softphone(world)
+    machine, account = _softphone(world, spoil, reply)
 
     def call(*, now: float) -> None:
         if not machine.calls():
@@ -110,14 +173,15 @@ def caller(world: World) -> SipUri:
     return SipUri(PHONE, "alice", port=5060)
 
 
-def server(world: World) -> SipUri:
+def server(world: World, *, spoil: Spoil = unspoilt) -> SipUri:
     """Our registrar and proxy, with one user."""
     options = ServerOptions(
         domain="example.com",
         listen=("udp://10.0.0.1:5060", "tcp://10.0.0.1:5060", "ws://10.0.0.1:8080"),
         users={"alice": PASSWORD},
     )
-    world.add("server", Server(context("server"), options), PHONE)
+    machine = Faulty(Server(context("server"), options), spoil)
+    world.add("server", machine, PHONE)
     return SipUri("example.com", "alice")
 
 

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from conformance.peers_in_a_world import PASSWORD, Deaf, caller, context, new_world, phone, server, try_on
 
-from sansio_sip.conformance import ConformanceRun, Role, Target, Verdict, cases_for
+from sansio_sip.conformance import ConformanceRun, Role, RunFinished, Target, Verdict, cases_for
 from sansio_sip.conformance.catalogue import cases_of_messages
 from sansio_sip.conformance.matrix import Matrix
+from sansio_sip.effects import Address, FlowId, SendDatagram
 from sansio_sip.errors import LocalProtocolError, ParseError
+from sansio_sip.server_url import ServerUrl
+from sansio_sip.simulation import World
 from sansio_sip.sip.message import Request, Response
 from sansio_sip.sip.parser import parse_message, refusal
 from sansio_sip.sip.status import reason_phrase
@@ -210,3 +213,90 @@ def test_every_case_has_a_name_of_its_own_and_a_section() -> None:
         cases = cases_for(role)
         assert len({case.name for case in cases}) == len(cases)
         assert all(case.section and case.title and role in case.roles for case in cases)
+
+
+# Targets that cannot be reached, do not answer, or go on for ever
+
+
+class Ringing(Deaf):
+    """Answers each INVITE with 180, and so again every five seconds, whatever is said to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.due: float | None = None
+        self.ring: tuple[FlowId, bytes, Address] | None = None
+
+    def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
+        if data.startswith(b"INVITE"):
+            message = parse_message(data)
+            assert isinstance(message, Request)
+            self.ring = (flow, bytes(message.response(180, to_tag="x")), source)
+            self.due = now
+
+    def handle_timeout(self, *, now: float) -> None:
+        if self.ring is not None and self.due is not None and self.due <= now:
+            self._outbox.put(SendDatagram(*self.ring))
+            self.due += 5.0
+
+    def next_timeout(self) -> float | None:
+        return self.due
+
+
+def test_no_case_goes_on_for_ever() -> None:
+    result = one_case("UAC-01", Ringing())
+    assert (result.verdict, result.detail) == (Verdict.FAIL, "no end within 120 s")
+    assert result.seconds == pytest.approx(120, abs=6)
+
+
+def run_of(world: World, url: str, names: tuple[str, ...]) -> tuple[ConformanceRun, list[RunFinished]]:
+    run = ConformanceRun(
+        context("kit"),
+        Target(Role.UAS, SipUri("10.0.0.1", "x")),
+        [case for case in cases_for(Role.UAS) if case.name in names],
+        server=ServerUrl.parse(url),
+    )
+    finished: list[RunFinished] = []
+    world.on_output("kit", lambda output, now: finished.append(output) if isinstance(output, RunFinished) else None)
+    world.add("kit", run, "10.0.0.7")
+    return run, finished
+
+
+def test_a_target_that_cannot_be_reached_ends_the_run() -> None:
+    world = new_world()
+    world.add("phone", Deaf(), "10.0.0.1")
+    _, finished = run_of(world, TCP, ("OPTIONS",))
+    world.run(until=60.0)
+    assert "the target cannot be reached" in finished[0].error
+    assert finished[0].results == ()
+
+
+def test_a_target_that_never_says_anything_ends_the_run() -> None:
+    world = new_world()
+    world.add("phone", Deaf(), "10.0.0.1")
+    _, finished = run_of(world, UDP, ("OPTIONS", "UAS-23", "UAS-09", "UAS-24"))
+    world.run(until=60.0)
+    assert finished[0].error == "the target has said nothing in 3 cases"
+    assert len(finished[0].results) == 3
+
+
+def test_a_run_that_is_interrupted_keeps_its_verdicts_and_ends_once() -> None:
+    world = new_world()
+    world.add("phone", Wrong(200), "10.0.0.1")
+    run, finished = run_of(world, UDP, ("OPTIONS", "UAS-06"))
+    world.run(until=0.012)  # the answer to OPTIONS has come after 10 ms
+    world.do("kit", run.interrupt)
+    world.do("kit", run.interrupt)
+    world.do("kit", run.flow_lost, FlowId("case1"), "late")
+    world.run(until=60.0)
+    assert [[result.case.name for result in each.results] for each in finished] == [["OPTIONS"]]
+    assert run.next_timeout() is None
+
+
+def test_a_server_that_closes_the_flow_fails_the_case_it_was_in() -> None:
+    world = new_world()
+    server(world)
+    _, finished = run_of(world, TCP, ("OPTIONS",))
+    world.at(0.012, "server", lambda now: world.break_streams("server"))
+    world.run(until=60.0)
+    (result,) = finished[0].results
+    assert (result.verdict, result.detail) == (Verdict.FAIL, "no answer to OPTIONS")
