@@ -23,6 +23,7 @@ from sansio_sip.sip.transactions import (
     TransactionId,
     TransactionLayer,
 )
+from sansio_sip.sip.transactions.timing import RFC_TIMING
 from sansio_sip.sip.transport import Hop
 
 ONE, TWO = TransactionId(1), TransactionId(2)
@@ -301,6 +302,35 @@ def test_only_the_top_via_is_marked() -> None:
         "SIP/2.0/UDP b.example.com;branch=z9hG4bK0",
     ]
     assert two.top_via.received is None
+
+
+def test_an_invite_is_cancelled_once_and_ends_though_its_peer_rings_for_ever() -> None:
+    layer = make()
+    call = layer.request(request("INVITE"), UDP, now=0.0)
+    layer.receive(answer(request("INVITE"), 180), UDP, now=0.1)
+    layer.cancel(call, now=0.2)
+    list(layer.outputs())
+    layer.receive(answer(request("CANCEL"), 200), UDP, now=0.3)
+    now, outputs = 0.3, []
+    while layer.is_alive(call) and now < 100.0:
+        now += 1.0
+        layer.handle_timeout(now=now)
+        layer.receive(answer(request("INVITE"), 180), UDP, now=now)
+        outputs += list(layer.outputs())
+    assert now == pytest.approx(0.2 + RFC_TIMING.timeout, abs=1.0)
+    assert not [
+        output for output in outputs if isinstance(output, SendMessage) and output.message.cseq.method == "CANCEL"
+    ]
+
+
+def test_an_invite_whose_user_has_sent_the_cancel_itself_ends_when_it_is_cancelled() -> None:
+    layer = make()
+    call = layer.request(request("INVITE"), UDP, now=0.0)
+    layer.request(request("CANCEL"), UDP, now=0.1)
+    layer.receive(answer(request("INVITE"), 100), UDP, now=0.2)
+    layer.cancel(call, now=0.3)
+    settle(layer)
+    assert Terminated(call) in list(layer.outputs())
 
 
 # ------------------------------------------------------------------------------------------------------- all together

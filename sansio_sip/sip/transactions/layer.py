@@ -82,8 +82,8 @@ class TransactionLayer:
         self._ids: dict[_Key, TransactionId] = {}
         self._keys: dict[TransactionId, _Key] = {}
         self._by_flow: dict[FlowId, dict[TransactionId, None]] = {}
-        # What to add to each CANCEL that was asked for, whether it could be sent yet or not.
-        self._cancellations: dict[TransactionId, tuple[tuple[str, str], ...]] = {}
+        # What to add to each CANCEL that was asked for; None once it was sent.
+        self._cancellations: dict[TransactionId, tuple[tuple[str, str], ...] | None] = {}
         self._cancels: set[TransactionId] = set()  # our own CANCELs, which nobody is told of
         self._serial = 0
         self.counters = LayerCounters()
@@ -301,12 +301,16 @@ class TransactionLayer:
 
     def _send_cancel(self, transaction: TransactionId, client: InviteClientTransaction, now: float) -> None:
         # RFC 3261 section 9.1: "If no provisional response has been received, the CANCEL request MUST NOT be sent".
-        if client.state is not InviteClientState.PROCEEDING or (client.request.top_via.branch, "CANCEL") in self._ids:
+        headers = self._cancellations[transaction]
+        if client.state is not InviteClientState.PROCEEDING or headers is None:
             return
+        self._cancellations[transaction] = None
         client.cancelled(now=now)
         self._deadlines.update(transaction, client.next_timeout())
-        cancel = build_cancel(client.request, self._cancellations[transaction])
+        cancel = build_cancel(client.request, headers)
         key = (cancel.top_via.branch or "", "CANCEL")
+        if key in self._ids:  # its user has sent one by `request`
+            return
         # Beyond the bound by as many as there are INVITEs: refusing to cancel would only make what is bounded last.
         own = self._register(key, client.hop)
         self._cancels.add(own)
