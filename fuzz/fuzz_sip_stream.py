@@ -16,4 +16,4 @@ def one(data: bytes) -> None:
         cut.receive(stream[start : start + size])
         pieces += [f"{type(item).__name__} {item}" for item in cut.messages()]
     assert items == pieces
-    assert len(items) <= len(stream) // 2 + 1
+    assert len(items) <= len(stream)  # each may be an empty line, or end a message
