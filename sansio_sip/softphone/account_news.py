@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import TypeAlias, assert_never
 
 from . import events, outside
-from .account import Account, Down, LoggedIn, LoggedOut, LoginRefused, OutsideSaid, Traced, Up
+from .account import Account, Down, LoggedIn, LoggedOut, LoginRefused, Noted, OutsideSaid, Traced, Up
 from .events import Event
 from .log_book import ALL, INFO, WARNING
 
 __all__ = ["News", "events_of"]
 
-News: TypeAlias = Up | Down | LoggedIn | LoginRefused | LoggedOut | OutsideSaid | Traced
+News: TypeAlias = Up | Down | LoggedIn | LoginRefused | LoggedOut | Noted | OutsideSaid | Traced
 
 
 def events_of(account: Account, news: News) -> Iterator[Event]:
@@ -18,6 +18,8 @@ def events_of(account: Account, news: News) -> Iterator[Event]:
     match news:
         case Traced():
             yield events.LogLine(ALL, f"{account.id} {news.text}")
+        case Noted():
+            yield events.LogLine(WARNING if news.is_loss else INFO, f"{account.id}: {news.text}")
         case Up():
             yield from _up(account, news)
         case Down():

@@ -36,6 +36,9 @@ ANY_ADDRESS = Address("0.0.0.0", 0)
 MIN_EXPIRES, MAX_EXPIRES = 5, 86_400
 MIN_REFRESH = 60
 
+# A flow more has less and less to add, and costs each server a binding.
+MAX_FLOWS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class SoftphoneOptions:
@@ -88,6 +91,8 @@ class AccountOptions:
         login_timeout: seconds for a server to grant or refuse a login.
         gruu: which URI of ours a call shows where the registrar gives us any (RFC 5627): "public", "temporary" (which
             does not say who we are), or "none".
+        flows: how many signalling flows to keep at once, each registered, 1 to 4 (RFC 5626): to as many of the servers,
+            or of those that the domain resolves to. When one is lost, the account and its calls go on by another.
         realms: whose challenges to answer besides the registrar's; "*": anybody's. See `sip.authorization`.
         digest_algorithms: of `sip.digest.ALGORITHMS`, those that may be used; without `MD5` no server can ask for it.
         recovery_timeout: seconds that an answered call may be without a way for its media, or without the address that
@@ -122,6 +127,7 @@ class AccountOptions:
     session_expires: int = 1800
     login_timeout: float = 8.0
     gruu: Literal["public", "temporary", "none"] = "public"
+    flows: int = 1
     realms: tuple[str, ...] = ()
     digest_algorithms: tuple[str, ...] = ALGORITHMS
     recovery_timeout: float = 30.0
@@ -160,6 +166,8 @@ class AccountOptions:
             )
         if not MIN_EXPIRES <= self.expires <= MAX_EXPIRES:
             raise ValueError(f"expires is {self.expires!r}: allowed are {MIN_EXPIRES} to {MAX_EXPIRES} seconds")
+        if not 1 <= self.flows <= MAX_FLOWS or (self.flows > 1 and not self.servers):
+            raise ValueError(f"flows is {self.flows!r}: allowed are 1 to {MAX_FLOWS}, and 1 without a server")
         if not 0 < self.login_timeout <= 120:
             raise ValueError(f"login_timeout is {self.login_timeout!r}: allowed are seconds over 0 up to 120")
         if not 1 <= self.recovery_timeout <= 600:
@@ -240,8 +248,8 @@ class Options:
             telephone-event, or else the sound.
         tone_country: ISO 3166, in lower case: whose network's tones are played.
         busy_tone: a call that fails is followed by a few seconds of that country's busy tone.
-        codecs, profiles, display_name, bind, media_addresses, stun_servers, turn_servers, relay_only, login_timeout,
-            ca_file, tls_verify: as in AccountOptions.
+        codecs, profiles, display_name, bind, media_addresses, stun_servers, turn_servers, relay_only, flows,
+            login_timeout, ca_file, tls_verify: as in AccountOptions.
     """
 
     domain: str
@@ -269,6 +277,7 @@ class Options:
     display_name: str | None = None
     bind: Address = ANY_ADDRESS
     media_addresses: tuple[str, ...] = ()
+    flows: int = 1
     login_timeout: float = 8.0
     ca_file: str | None = None
     tls_verify: bool = True
@@ -327,6 +336,7 @@ class Options:
             in_band_dtmf="INBAND" in self.dtmf_options,
             client_region=self.client_region,
             allow_multiple_incoming=self.allow_multiple_incoming_calls,
+            flows=self.flows,
             login_timeout=self.login_timeout,
             ca_file=self.ca_file,
             tls_verify=self.tls_verify,

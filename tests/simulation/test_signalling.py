@@ -128,7 +128,7 @@ def test_a_large_invite_reaches_a_server_with_tcp_and_without(tcp: bool, loss: f
     call(world, alice, "example.com", large=True)
     assert world.run(until=world.time + 32.0, stop=lambda: bob.answered == 1)
     assert len(world.streams) == 1
-    counters = alice.account._signalling.counters
+    counters = alice.account._flows._rows[1].counters
     assert (counters.fallbacks == 0) == tcp
     world.do("alice", alice.hangup)
     world.run(until=world.time + 70.0)

@@ -165,12 +165,12 @@ class Scene:
         )
         return Phone(self, f"{user}{self._hosts}", address, account, phone_options)
 
-    def client(self, user: str, server: str = f"tcp://{PBX}", **options: Any) -> ClientPhone:
+    def client(self, user: str, server: str | tuple[str, ...] = f"tcp://{PBX}", **options: Any) -> ClientPhone:
         """A client on a host that is named after who will use it."""
         self._hosts += 1
         made = Options(
             domain=DOMAIN,
-            servers=(server,),
+            servers=(server,) if isinstance(server, str) else server,
             bind=Address("0.0.0.0", 5060),
             profiles=options.pop("profiles", (MediaProfile.RTP,)),
             codecs=options.pop("codecs", ("pcmu",)),

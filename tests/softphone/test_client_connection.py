@@ -71,7 +71,7 @@ def test_a_call_whose_signalling_does_not_come_back_is_given_up() -> None:
     (ended,) = alice.events(events.CallTerminated)
     assert ended.hangup_info.reason == "Connection Error"
     (account,) = alice.machine._phone._accounts.values()
-    assert not account._signalling._connection._back_off.hurried  # tries are as far apart again as for one who only waits
+    assert not account._flows._rows[1]._connection._back_off.hurried  # tries are far apart again
 
 
 def test_a_call_that_waits_shortens_the_pause_that_is_under_way() -> None:
