@@ -2,10 +2,8 @@
 
 Theory of operation
 -------------------
-    place():   open session -> create offer -> INVITE -> 18x / 200 with the answer -> apply answer
-    incoming:  INVITE with the offer -> IncomingCall -> answer(): open session -> apply offer -> 200 with the answer
-
-How a call ends is the affair of `call_ends`.
+What is done here is to give each command and each input to the machine whose affair it is: `outgoing_calls` and
+`incoming_calls` until a call is answered, `renegotiation` and `call_transfer` after that, `call_ends` at its end.
 
 The machine owns the media engine, and gives commands to the user agents of accounts that it does not own. It says so
 in its outputs: at `AccountTouched` whoever owns the accounts drains that one, and hands what concerns a call to
@@ -47,21 +45,21 @@ from sansio_sip.sip.call_events import (
     ReofferReceived,
     ReofferRejected,
 )
-from sansio_sip.sip.policy import Consent
-from sansio_sip.sip.uri import SipUri, parse_uri
 
 from . import events, media_plane
 from .account import Account
-from .call import Call, Referral, checked_headers, identity, target_uri, visible_headers
+from .call import Call
 from .call_ends import CallEnds
-from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid
+from .call_info import AccountId, CallDirection, CallInfo, CallUuid
 from .call_keys import KeyWay, send_keys_by_info
 from .call_media import CallMedia
-from .call_table import AccountTouched, CallControlOutput, CallTable, unless_over
+from .call_table import AccountTouched, CallControlOutput, CallTable
 from .call_transfer import Transfers
+from .incoming_calls import IncomingCalls
 from .log_book import WARNING
-from .media_plane import MediaPlane, Samples, SessionNews
+from .media_plane import MediaPlane, Samples, SessionId, SessionNews
 from .messages_in_calls import said_by_info, said_by_message
+from .outgoing_calls import OutgoingCalls
 from .relocation import Relocation
 from .renegotiation import Renegotiation
 
@@ -82,130 +80,26 @@ class CallControl:
     def __init__(
         self, context: Context, media: MediaPlane, accounts: Mapping[AccountId, Account], max_calls: int
     ) -> None:
-        self._context = context
         self._media = media
-        self._max_calls = max_calls
         self._calls = CallTable(accounts)
         self._renegotiation = Renegotiation(self._calls, media)
         self._relocation = Relocation(self._calls, media, self._renegotiation, self._calls.account)
         self._transfers = Transfers(self._calls)
         self.media = CallMedia(self._calls, media, self._relocation)
         self._ends = CallEnds(self._calls, media, self.media, self._transfers)
-        self.closing = False
-        """Once true, calls that come in are refused."""
+        drain = self._drain_media
+        self.incoming = IncomingCalls(
+            context, self._calls, media, self.media, self._ends, self._transfers, max_calls, drain
+        )
+        self._outgoing = OutgoingCalls(
+            context, self._calls, media, self.media, self._ends, self._transfers, self._renegotiation, max_calls, drain
+        )
 
     # Commands
 
     def place(self, account: Account, target: str, extra_headers: Mapping[str, str], *, now: float) -> CallUuid:
-        """Places a call. Gives Calling at once, then what becomes of it.
-
-        Raises:
-            LocalProtocolError: no signalling flow, a bad target or header, or too many calls.
-        """
-        uri = target_uri(target, account.options.uri().host, by_address=not account.servers)
-        return self._place(account, uri, checked_headers(extra_headers), None, now)
-
-    def _place(
-        self,
-        account: Account,
-        uri: SipUri,
-        extra_headers: Mapping[str, str],
-        referral: Referral | None,
-        now: float,
-    ) -> CallUuid:
-        if account.hop is None:
-            raise LocalProtocolError(
-                f"cannot call: account {account.id} has no signalling flow; log in or connect first"
-            )
-        if len(self._calls) >= self._max_calls:
-            raise LocalProtocolError(f"cannot call: {len(self._calls)} calls are up; end one first")
-        call = Call(
-            uuid=CallUuid(self._context.entropy.uuid("call")),
-            account=account.id,
-            direction=CallDirection.OUTGOING,
-            src=str(account.options.uri()),
-            dest=str(uri),
-            extra_headers=extra_headers,
-            referral=referral,
-            started_at=now,
-        )
-        self._calls.add(call)
-        self._calls.put(events.Calling(account.id, call.info))
-        if account.options.delayed_offer:
-            self._invite(call, b"", now)
-            return call.uuid
-        session = self.media.open(call, now=now)
-        self._media.create_offer(session, now=now)
-        self._drain_media(now)
-        return call.uuid
-
-    def answer(self, call: CallUuid, *, now: float) -> None:
-        """Answers a ringing call. Raises LocalProtocolError unless it is an incoming one that rings."""
-        row = self._calls.get(call)
-        if row.direction is not CallDirection.INCOMING or row.state is not CallState.RINGING or row.answering:
-            raise LocalProtocolError(f"cannot answer call {call}: its state is {row.state.value}; it must ring here")
-        row.answering = True
-        if row.early_answer and row.sip is not None:
-            # RFC 3261 section 13.2.1: the 200 says again what the provisional response has said.
-            self._accept(row, row.sip, row.early_answer, now)
-            self._calls.touched(row)
-            return
-        if row.session is not None:
-            return  # the early answer is being made, and goes into the 200
-        session = self.media.open(row, now=now)
-        if row.offer is None:
-            # RFC 3261 section 13.2.1: an INVITE without an offer is answered by a 200 with ours.
-            row.delayed_offer = True
-            self._media.create_offer(session, now=now)
-            self._drain_media(now)
-        else:
-            self._apply(row, row.offer, is_offer=True, now=now)
-
-    def progress(self, call: CallUuid, *, now: float) -> None:
-        """Opens the way for early media. Raises LocalProtocolError unless it rings here, with an offer."""
-        row = self._calls.get(call)
-        if row.direction is not CallDirection.INCOMING or row.state is not CallState.RINGING or row.session is not None:
-            raise LocalProtocolError(
-                f"cannot send early media in call {call}: its state is {row.state.value}; it must ring here, silent yet"
-            )
-        if row.offer is None:
-            raise LocalProtocolError(
-                f"cannot send early media in call {call}: the caller has made no offer; answer instead"
-            )
-        self.media.open(row, now=now)
-        self._apply(row, row.offer, is_offer=True, now=now)
-
-    def reject(self, call: CallUuid, status: int, *, now: float) -> None:
-        """Refuses a ringing call. Raises LocalProtocolError unless it rings here and `status` refuses."""
-        row = self._calls.get(call)
-        if not 300 <= status <= 699:
-            raise LocalProtocolError(
-                f"cannot reject call {call}: {status} refuses nothing; give a status from 300 to 699"
-            )
-        if row.direction is not CallDirection.INCOMING or row.state not in (CallState.RINGING, CallState.IGNORED):
-            raise LocalProtocolError(f"cannot reject call {call}: its state is {row.state.value}; hang up instead")
-        assert row.sip is not None
-        self._calls.user_agent(row).reject(row.sip, status, now=now)
-        self._calls.touched(row)
-
-    def redirect(self, call: CallUuid, target: str, *, now: float) -> None:
-        """Sends a caller elsewhere. Raises LocalProtocolError unless it rings here, and for a bad target."""
-        row = self._calls.get(call)
-        account = self._calls.account(row)
-        uri = target_uri(target, account.options.uri().host, by_address=False)
-        if row.direction is not CallDirection.INCOMING or row.state not in (CallState.RINGING, CallState.IGNORED):
-            raise LocalProtocolError(f"cannot redirect call {call}: its state is {row.state.value}; it must ring here")
-        assert row.sip is not None
-        account.user_agent.redirect(row.sip, uri, now=now)
-        self._calls.touched(row)
-
-    def ignore(self, call: CallUuid, *, now: float) -> None:
-        """Stops ringing here and tells the caller nothing. Raises LocalProtocolError unless it rings here."""
-        row = self._calls.get(call)
-        if row.direction is not CallDirection.INCOMING or row.state is not CallState.RINGING or row.answering:
-            raise LocalProtocolError(f"cannot ignore call {call}: its state is {row.state.value}; it must ring here")
-        row.state = CallState.IGNORED
-        self._calls.put(events.IncomingCallIgnored(row.account, row.info))
+        """See `OutgoingCalls.place`."""
+        return self._outgoing.place(account, target, extra_headers, now=now)
 
     def hang_up(self, call: CallUuid, *, now: float) -> None:
         """Ends a call by CANCEL, 480 or BYE, whichever its state asks for."""
@@ -266,7 +160,7 @@ class CallControl:
     def accept_transfer(self, call: CallUuid, *, now: float) -> CallUuid:
         """Raises LocalProtocolError where nothing is asked for, or the new call cannot be placed."""
         row = self._calls.get(call)
-        new_call = self._follow(row, self._transfers.asked(row), now)
+        new_call = self._outgoing.follow(row, self._transfers.asked(row), now=now)
         row.asked = None
         return new_call
 
@@ -274,17 +168,13 @@ class CallControl:
         """Raises LocalProtocolError where nothing is asked for, or `status` refuses nothing."""
         self._transfers.reject(self._calls.get(call), status, now=now)
 
-    def _follow(self, call: Call, referral: Referral, now: float) -> CallUuid:
-        """Places the call that the far end of another has asked for."""
-        account = self._calls.account(call)
-        return self._place(account, referral.target, {}, referral, now)
-
     # Inputs
 
     def receive(self, account: Account, output: CallEvent, *, now: float) -> None:
         """What the user agent of an account says about a call."""
         if isinstance(output, IncomingCall):
-            self._on_incoming(account, output, now)
+            self.incoming.received(account, output, now=now)
+            self._drain_media(now)
             return
         if isinstance(output, MessageReceived):
             said_by_message(self._calls, account.id, output)
@@ -294,16 +184,17 @@ class CallControl:
             return  # refused, or ended by us already
         match output:
             case CallProgress():
-                self._on_progress(call, output, now)
+                self._outgoing.progressed(call, output, now=now)
             case CallAccepted():
-                self._on_accepted(call, output, now)
+                self._outgoing.accepted(call, output, now=now)
             case CallConfirmed():
-                self._on_confirmed(call, output, now)
+                self.incoming.confirmed(call, output, now=now)
             case CallEnded():
                 self._ends.end(call, output.end, now=now)
             case InfoReceived():
                 said_by_info(self._calls, call, output)
             case CallRedirected():
+                self._outgoing.early.redirected(call, now=now)
                 self._calls.put(events.CallRedirected(call.account, call.info, output.target))
             case ReferReceived():
                 self._on_refer(call, output, now)
@@ -351,9 +242,9 @@ class CallControl:
         self._relocation.interfaces_changed(addresses, now=now)
         self._drain_media(now)
 
-    def account_lost(self, account: AccountId, *, now: float) -> None:
-        """Signalling of an account has no way any more."""
-        self._relocation.account_lost(account, now=now)
+    def account_lost(self, account: AccountId, calls: tuple[CallId, ...] | None = None, *, now: float) -> None:
+        """Signalling of an account has no way any more; or only these calls have lost theirs."""
+        self._relocation.account_lost(account, calls, now=now)
 
     def account_back(self, account: AccountId, *, now: float) -> None:
         """Signalling of an account has a way again."""
@@ -383,110 +274,12 @@ class CallControl:
 
     # What user agents say
 
-    def _on_incoming(self, account: Account, output: IncomingCall, now: float) -> None:
-        replaced = self._calls.by_sip(account.id, output.replaces) if output.replaces is not None else None
-        busy = replaced is None and any(call.account == account.id for call in self._calls)
-        full = len(self._calls) >= self._max_calls
-        if self.closing or full or (busy and not account.options.allow_multiple_incoming):
-            with unless_over:
-                account.user_agent.reject(output.call, 486, now=now)
-            self._calls.put(AccountTouched(account.id))
-            return
-        headers = {name.lower(): value for name, value in output.headers}
-        named = CallUuid(headers.get("x-calluuid", str(output.call)))
-        call = Call(
-            uuid=named if named not in self._calls else CallUuid(self._context.entropy.uuid("call")),
-            account=account.id,
-            direction=CallDirection.INCOMING,
-            src=identity(output.caller),
-            dest=account.options.uri().user or "",
-            sip=output.call,
-            state=CallState.RINGING,
-            extra_headers=visible_headers(output.headers),
-            offer=output.description,
-            replaces=replaced.uuid if replaced is not None else None,
-            stir_shaken_state=headers.get("x-plivo-stir-verification", "Not_applicable"),
-            started_at=now,
-        )
-        self._calls.add(call)
-        if replaced is not None and account.options.policy.replaces is Consent.ALLOW:
-            # RFC 3891 section 3: "[...] the UA attempts to accept the new INVITE". Its user is on the phone already.
-            self._calls.put(events.CallReplaced(account.id, call.info, replaced.uuid))
-            self.answer(call.uuid, now=now)
-            return
-        with unless_over:
-            account.user_agent.ring(output.call, now=now)
-        self._calls.touched(call)
-        self._calls.put(
-            events.IncomingCall(account.id, call.info, call.src, output.caller.display_name or "", call.replaces)
-        )
-
-    def _on_progress(self, call: Call, output: CallProgress, now: float) -> None:
-        if call.state is CallState.INITIALIZED:
-            call.state = CallState.RINGING
-            self._calls.put(events.CallRemoteRinging(call.account, call.info))
-        self._transfers.ringing(call, output.status, now=now)
-        if output.is_offer and output.description is not None:
-            self._take_offer(call, output.branch, output.description, now)
-        elif output.description is not None and not call.answer_applied:
-            call.answer_applied = True
-            call.early_branch = output.branch
-            self._apply(call, output.description, is_offer=False, now=now)
-
-    def _take_offer(self, call: Call, branch: str, offer: bytes, now: float) -> None:
-        """The far end makes the offer: our INVITE had none."""
-        if call.offer_branch:
-            return  # of another branch of a forked call; the first is taken
-        call.offer_branch = call.early_branch = branch
-        call.answer_applied = True
-        self.media.open(call, now=now)
-        self._apply(call, offer, is_offer=True, now=now)
-
-    def _on_accepted(self, call: Call, output: CallAccepted, now: float) -> None:
-        if output.is_offer and output.description is not None:
-            self._take_offer(call, output.branch, output.description, now)
-            if call.early_branch == output.branch:
-                self._answered(call, now)
-            else:
-                self._fail(call, "Bad Media Description", now)
-            return
-        if not output.description and not call.answer_applied:
-            self._fail(call, "Bad Media Description", now)
-            return
-        if call.answer_applied and call.early_branch != output.branch:
-            # Another has answered than the one that was heard early.
-            self.media.exchange(call, now=now)
-            call.renewal_due = True
-            self._drain_media(now)
-        if output.description and not call.answer_applied:
-            call.answer_applied = True
-            self._apply(call, output.description, is_offer=False, now=now)
-        self._answered(call, now)
-        self._renegotiation.proceed(call, now=now)
-        self._drain_media(now)
-
-    def _on_confirmed(self, call: Call, output: CallConfirmed, now: float) -> None:
-        if call.delayed_offer:
-            if not output.description:
-                self._fail(call, "Bad Media Description", now)
-                return
-            self._apply(call, output.description, is_offer=False, now=now)
-        self._answered(call, now)
-
-    def _answered(self, call: Call, now: float) -> None:
-        if call.failure:
-            return  # its SDP did not fit: it is being hung up
-        call.state = CallState.ANSWERED
-        call.answered_at = now
-        self._calls.put(events.CallAnswered(call.account, call.info))
-        self._transfers.answered(call, now=now)
-
     def _on_refer(self, call: Call, output: ReferReceived, now: float) -> None:
         referral = self._transfers.requested(call, output, now=now)
         if referral is None:
             return
         try:
-            new_call = self._follow(call, referral, now)
+            new_call = self._outgoing.follow(call, referral, now=now)
         except LocalProtocolError:  # no flow, or too many calls
             call.asked = referral
             self._transfers.reject(call, 503, now=now)
@@ -501,25 +294,34 @@ class CallControl:
                 case OpenDatagram() | OpenStream() | CloseFlow() | SendDatagram() | SendStream() | Resolve():
                     self._calls.put(output)
                 case media_plane.AudioAvailable():
-                    found = (self._calls.by_session(session) for session in output.sessions)
-                    calls = tuple(call.uuid for call in found if call is not None)
-                    if calls:
-                        self._calls.put(events.AudioReady(calls))
+                    heard = tuple(call.uuid for call in self._heard(output.sessions, now))
+                    if heard:
+                        self._calls.put(events.AudioReady(heard))
                 case _:
                     if (call := self._calls.by_session(output.session)) is not None:
                         self._on_media(call, output, now)
 
+    def _heard(self, sessions: tuple[SessionId, ...], now: float) -> Iterator[Call]:
+        for session in sessions:
+            call = self._calls.by_session(session)
+            if call is not None and self._outgoing.early.sounded(call, session, now=now):
+                yield call
+
     def _on_media(self, call: Call, output: SessionNews, now: float) -> None:
         match output:
             case media_plane.LocalDescription():
-                self._on_local_description(call, bytes(output.description), now)
+                self._on_local_description(call, output.session, bytes(output.description), now)
             case media_plane.MediaNotice():
                 self._calls.put(events.LogLine(WARNING, f"{call.account}: {output.text}"))
             case media_plane.MediaFailed():
-                self._on_media_failed(call, output.status, output.reason, now)
+                self._on_media_failed(call, output, now)
+            case media_plane.MediaConnected() if not self._outgoing.early.connected(call, output.session):
+                pass  # of an early dialog that is not the one that is heard
             case media_plane.MediaConnected():
                 self._relocation.connected(call)
                 self._calls.put(events.MediaConnected(call.account, call.info))
+            case _ if output.session != call.session:
+                pass
             case media_plane.MediaDisconnected():
                 if output.restartable:
                     self._relocation.disconnected(call, now=now)
@@ -533,65 +335,21 @@ class CallControl:
             case _:
                 assert_never(output)
 
-    def _on_local_description(self, call: Call, body: bytes, now: float) -> None:
-        if self._renegotiation.described(call, body, now=now):
+    def _on_local_description(self, call: Call, session: SessionId, body: bytes, now: float) -> None:
+        if session == call.session and self._renegotiation.described(call, body, now=now):
             return
-        call.described = True
-        user_agent = self._calls.user_agent(call)
-        if call.offer_branch and call.sip is not None:
-            with unless_over:
-                user_agent.answer_offer(call.sip, call.offer_branch, body, now=now)
-        elif call.sip is not None and not call.answering:
-            call.early_answer = body
-            with unless_over:
-                user_agent.progress(call.sip, body, now=now)
-        elif call.sip is not None:
-            with unless_over:
-                self._accept(call, call.sip, body, now)
+        if call.direction is CallDirection.INCOMING:
+            self.incoming.described(call, body, now=now)
         else:
-            self._invite(call, body, now)
-            return
-        self._calls.touched(call)
+            self._outgoing.described(call, session, body, now=now)
 
-    def _accept(self, call: Call, sip: CallId, body: bytes, now: float) -> None:
-        """The 200, and the end of the call that this one replaces (RFC 3891 section 3)."""
-        self._calls.user_agent(call).answer(sip, body, now=now)
-        if call.replaces is not None and call.replaces in self._calls:
-            self._hang_up(self._calls.get(call.replaces), now)
-
-    def _invite(self, call: Call, body: bytes, now: float) -> None:
-        uri = parse_uri(call.dest)
-        assert isinstance(uri, SipUri)
-        referred = call.referral.headers() if call.referral is not None else ()
-        region = self._calls.account(call).options.client_region
-        regions = ((CLIENT_REGION, region),) if region is not None else ()
-        headers = (*call.extra_headers.items(), *regions, *referred)
-        try:
-            sip = self._calls.user_agent(call).invite(uri, body, headers=headers, now=now)
-        except LocalProtocolError:  # the flow went while the offer was being made
-            self._fail(call, "Connection Error", now)
+    def _on_media_failed(self, call: Call, output: media_plane.MediaFailed, now: float) -> None:
+        if output.session == call.session and self._renegotiation.media_failed(call, output.status, now=now):
             return
-        self._calls.name_sip(call, sip)
-        self._calls.touched(call)
-
-    def _on_media_failed(self, call: Call, status: int, reason: str, now: float) -> None:
-        cause = "Incompatible SDP" if status == 488 else reason
-        if self._renegotiation.media_failed(call, status, now=now):
-            return
-        if call.direction is CallDirection.INCOMING and call.state is CallState.RINGING and call.sip is not None:
-            call.failure = cause
-            with unless_over:
-                self._calls.user_agent(call).reject(call.sip, status, now=now)
-            self._calls.touched(call)
+        if call.direction is CallDirection.INCOMING:
+            self.incoming.media_failed(call, output.status, output.reason, now=now)
         else:
-            self._fail(call, cause, now)
-
-    def _apply(self, call: Call, description: bytes, *, is_offer: bool, now: float) -> None:
-        """Gives the peer's SDP to the call's session; what cannot be read fails like what does not fit."""
-        refused = self.media.apply(call, description, is_offer=is_offer, now=now)
-        if refused is not None:
-            self._on_media_failed(call, *refused, now)
-        self._drain_media(now)
+            self._outgoing.media_failed(call, output.session, output.status, output.reason, now=now)
 
     # Ends
 

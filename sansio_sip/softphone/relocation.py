@@ -15,10 +15,11 @@ Signalling comes first: a re-INVITE on a flow that is gone would be lost, and th
 Media that has lost its way where nothing has moved is the affair of `recovery`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from ipaddress import ip_address, ip_network
 
 from sansio_sip.errors import LocalProtocolError
+from sansio_sip.sip.call_events import CallId
 from sansio_sip.timers import earlier
 
 from .account import Account
@@ -76,9 +77,15 @@ class Relocation:
         """A session has these addresses."""
         self._bound[session] = bind
 
+    def forked(self, session: SessionId, fork: SessionId) -> None:
+        """A session has the addresses of another."""
+        if (bound := self._bound.get(session)) is not None:
+            self._bound[fork] = bound
+
+    def session_closed(self, session: SessionId) -> None:
+        self._bound.pop(session, None)
+
     def closed(self, call: Call) -> None:
-        if call.session is not None:
-            self._bound.pop(call.session, None)
         self._deadlines.pop(call.uuid, None)
         self._recovery.ended(call)
         if call.uuid in self._unheard:
@@ -104,10 +111,11 @@ class Relocation:
                 self._deadlines[call.uuid] = now + self._patience(call)
             self._proceed(call, now)
 
-    def account_lost(self, account: AccountId, *, now: float) -> None:
-        """Signalling of the account has no way."""
+    def account_lost(self, account: AccountId, calls: Collection[CallId] | None = None, *, now: float) -> None:
+        """Signalling of the account has no way; or only these calls have lost theirs."""
         for call in self._table:
-            if call.account == account and call.state is CallState.ANSWERED:
+            strayed = calls is None or call.sip in calls
+            if call.account == account and call.state is CallState.ANSWERED and strayed:
                 self._unheard.setdefault(call.uuid, now + SIGNALLING_PATIENCE)
                 self._account_of(call).hurry(True)
 

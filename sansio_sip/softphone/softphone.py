@@ -43,7 +43,9 @@ from .account import (
     LoggedIn,
     LoggedOut,
     LoginRefused,
+    Noted,
     OutsideSaid,
+    Strayed,
     Traced,
     Up,
 )
@@ -234,9 +236,9 @@ class Softphone(CallCommands):
     @recorded
     def close(self, *, now: float) -> None:
         """Hangs up, un-registers, closes all flows. Gives Closed, within `SoftphoneOptions.close_timeout`."""
-        if self._calls.closing:
+        if self._calls.incoming.closing:
             return
-        self._calls.closing = True
+        self._calls.incoming.closing = True
         self._timers.arm(Timer.CLOSE, now + self._options.close_timeout)
         self._calls.hang_up_all(now=now)
         self._drain_calls(now)
@@ -390,7 +392,10 @@ class Softphone(CallCommands):
                 case CallSaid():
                     self._calls.receive(account, output.event, now=now)
                     self._drain_calls(now)
-                case Up() | Down() | LoggedIn() | LoginRefused() | LoggedOut() | OutsideSaid() | Traced():
+                case Strayed():
+                    self._calls.account_lost(account.id, output.calls, now=now)
+                    self._drain_calls(now)
+                case Up() | Down() | LoggedIn() | LoginRefused() | LoggedOut() | Noted() | OutsideSaid() | Traced():
                     for event in account_news.events_of(account, output):
                         self._outbox.put(event)
                     if isinstance(output, Down) and output.was_up:
@@ -399,7 +404,7 @@ class Softphone(CallCommands):
                 case _:
                     raise AssertionError(output)
         self._deadlines.update(account.id, account.next_timeout())
-        if self._calls.closing:
+        if self._calls.incoming.closing:
             self._finish_closing(now)
 
     def _drain_calls(self, now: float) -> None:
@@ -448,5 +453,5 @@ class Softphone(CallCommands):
             raise LocalProtocolError(f"there is no account {account!r}; add_account gives the names") from None
 
     def _refuse_when_closing(self, what: str) -> None:
-        if self._calls.closing:
+        if self._calls.incoming.closing:
             raise LocalProtocolError(f"cannot {what}: the phone is closing; make a new one")
