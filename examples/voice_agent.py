@@ -8,18 +8,11 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import numpy.typing as npt
 
-from sansio_sip_async import Call
+from sansio_sip_async import Call, TurnBegan, TurnEnded
 
 Samples = npt.NDArray[np.int16]
 
 RATE = 16_000
-LOUD = 500.0  # RMS of int16 above which a piece is speech
-PAUSE = 0.5  # seconds of silence that end what somebody says
-
-
-def is_speech(piece: Samples) -> bool:
-    """By its energy alone."""
-    return float(np.sqrt(np.mean(piece.astype(np.float64) ** 2))) > LOUD
 
 
 async def echo(heard: Samples) -> Samples:
@@ -29,19 +22,14 @@ async def echo(heard: Samples) -> Samples:
 
 async def converse(call: Call, think: Callable[[Samples], Awaitable[Samples]] = echo) -> int:
     """Talks until the caller hangs up; gives the number of answers."""
-    said: list[Samples] = []
-    silent = 0.0
     answers = 0
-    async for piece in call.audio(rate=RATE):
-        if is_speech(piece):
-            call.flush()  # barge-in: whoever is spoken to falls silent
-            said.append(piece)
-            silent = 0.0
-            continue
-        silent += len(piece) / RATE
-        if said and silent >= PAUSE:
-            answer = await think(np.concatenate(said))
-            said.clear()
-            call.write_audio(answer, RATE)
-            answers += 1
+    async for turn in call.turns(RATE, pause=0.5):
+        match turn:
+            case TurnBegan():
+                cut = call.flush()  # barge-in: whoever is spoken to falls silent
+                if cut.dropped:
+                    print(f"cut short after {cut.heard / cut.rate:.1f} s")
+            case TurnEnded(samples=samples):
+                call.write_audio(await think(samples), RATE)
+                answers += 1
     return answers

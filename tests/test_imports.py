@@ -184,7 +184,11 @@ def test_media_imports_only_what_it_may(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(TRANSPORTS.rglob("*.py")), ids=name_of)
 def test_drivers_know_nothing_of_the_command_or_of_each_other(path: Path) -> None:
     runtime = path.relative_to(TRANSPORTS).parts[0]
-    other = {"sansio_sip_asyncio": ("trio", "sansio_sip_trio"), "sansio_sip_trio": ("asyncio", "sansio_sip_asyncio")}
+    other = {
+        "sansio_sip_asyncio": ("trio", "sansio_sip_trio"),
+        "sansio_sip_pipecat": ("trio", "sansio_sip_trio"),
+        "sansio_sip_trio": ("asyncio", "sansio_sip_asyncio"),
+    }
     for module, line in imports(path):
         head = module.split(".")[0]
         assert head != "sansio_sip_cli", f"line {line} imports {module}"

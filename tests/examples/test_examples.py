@@ -148,7 +148,7 @@ def test_voice_agent_echoes_and_is_cut_short(runtime: Any) -> None:
             ):
                 await call.play(tone(0.6), 16_000)
                 await runtime.sleep(1.6)
-                assert sum(module.is_speech(piece) for piece in heard) >= 20
+                assert sum(bool(np.abs(piece).max() > 1000) for piece in heard) >= 20
 
                 # The answer to what was long is cut short by whoever speaks.
                 await call.play(tone(3.0), 16_000)

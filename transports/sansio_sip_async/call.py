@@ -112,6 +112,16 @@ class Call:
     def uuid(self) -> CallUuid:
         return self.info.call_uuid
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it was answered, has audio, and has not ended."""
+        return self.end is None and self._up
+
+    @property
+    def queued(self) -> float:
+        """Seconds of what was written that have not left yet."""
+        return self.phone.machine.audio_queued(self.uuid) if self.is_up else 0.0
+
     # Commands
 
     def answer(self) -> None:
