@@ -40,6 +40,7 @@ class Attribute:
         return f"Attribute(name={self.name!r}, value={value!r})"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Origin:
     """The `o=` line: who made the description, and which version of it this is (RFC 8866 section 5.2)."""
@@ -58,6 +59,7 @@ class Origin:
         )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A `c=` line (RFC 8866 section 5.7). `address` may be a host name; `suffix` is what follows it, `/ttl/count`."""
@@ -82,6 +84,7 @@ class Bandwidth:
         return f"{self.kind}:{self.value}"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Timing:
     """A `t=` line, in seconds since 1900, and the `r=` lines that belong to it."""
@@ -111,6 +114,7 @@ class _Attributed:
         return tuple(attribute.value or "" for attribute in self.attributes if attribute.name == name)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MediaDescription(_Attributed):
     """An `m=` line and what belongs to it (RFC 8866 section 5.14). `port` 0: rejected or switched off."""
@@ -143,6 +147,7 @@ class MediaDescription(_Attributed):
         yield from (f"a={attribute}" for attribute in self.attributes)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SessionDescription(_Attributed):
     """A whole description. `bytes()` writes it; raises ValueError if a text would break its line."""
