@@ -48,6 +48,12 @@ class AudioStream:
         self.outgoing.configure(negotiated)
         self.incoming.configure(negotiated)
 
+    def take_after(self, other: "AudioStream") -> None:
+        """Takes the place of another stream, towards whoever speaks and listens here: its settings are ours."""
+        self.muted = other.muted
+        self.outgoing.take_after(other.outgoing)
+        self.watch_levels(other._watch is not None)
+
     @property
     def ssrc(self) -> int:
         """Of what we send."""

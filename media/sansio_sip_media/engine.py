@@ -37,10 +37,12 @@ from .conference import RATE as CONFERENCE_RATE
 from .conference import Conference
 from .crypto import CryptoProvider
 from .resample import MAX_RATE, MIN_RATE
-from .session import MediaSession
+from .session import MediaSession, State
 from .sound_desk import SoundDesk
 
 __all__ = ["MediaEngine"]
+
+FORGOTTEN_RATE = 8000  # Hz: the least that there is, for audio that nobody hears
 
 # Frames that are made up for when a tick is late; beyond them the clock starts anew.
 CATCH_UP = 3
@@ -59,6 +61,7 @@ class MediaEngine:
         self._crypto = crypto
         self._outbox: Outbox[MediaOutput] = Outbox()
         self._sessions: dict[SessionId, MediaSession] = {}
+        self._left: dict[SessionId, MediaSession] = {}  # closed, but for sockets that forks use
         self._flows: dict[FlowId, MediaSession] = {}
         self._queries: dict[int, tuple[MediaSession, int]] = {}
         self._query = 0
@@ -72,16 +75,22 @@ class MediaEngine:
 
     # Commands
 
-    def open_session(
-        self, session: SessionId, options: MediaOptions, *, after: SessionId | None = None, now: float
-    ) -> None:
-        if session in self._sessions:
-            raise LocalProtocolError(f"cannot open session {session}: it is open; close it first")
-        before = self._session(after) if after is not None else None
+    def open_session(self, session: SessionId, options: MediaOptions, *, now: float) -> None:
+        self._demand_new(session)
         row = self._sessions[session] = MediaSession(self._context, self._crypto, session, options, now=now)
-        if before is not None:
-            row.go_on_from(before)
         self._drain(row, now)
+
+    def fork_session(self, session: SessionId, fork: SessionId, *, now: float) -> None:
+        self._demand_new(fork)
+        row = self._left[session] if session in self._left else self._session(session)
+        self._sessions[fork] = row.fork(fork, now=now)
+
+    def hand_over(self, session: SessionId, to: SessionId, *, now: float) -> None:
+        before, after = self._session(session), self._session(to)
+        self.read_audio(to, FORGOTTEN_RATE)
+        after.audio.take_after(before.audio)
+        for conference in self._conferences:
+            conference.sessions = tuple(to if name == session else name for name in conference.sessions)
 
     def create_offer(self, session: SessionId, *, direction: str = "sendrecv", now: float) -> None:
         row = self._session(session)
@@ -111,10 +120,13 @@ class MediaEngine:
     def close_session(self, session: SessionId, *, now: float) -> None:
         row = self._session(session)
         row.close(now=now)
-        self._drain(row, now)
         del self._sessions[session]
+        if row.state is State.LEFT:
+            self._left[session] = row
+        else:
+            self._deadlines.remove(session)
+        self._drain(row, now)
         self._leave_conferences((session,))
-        self._deadlines.remove(session)
         self._announced.discard(session)
 
     def webrtc_fault(self) -> str:
@@ -193,11 +205,15 @@ class MediaEngine:
 
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
         if (row := self._flows.pop(flow, None)) is not None:
-            row.flow_lost(flow, reason, now=now)
+            for member in row.forks.family if row.forks is not None else (row,):
+                member.flow_lost(flow, reason, now=now)
             self._drain(row, now)
 
     def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
-        if (row := self._flows.get(flow)) is not None:
+        row = self._flows.get(flow)
+        if row is not None and row.forks is not None:
+            row = row.forks.addressee(flow, data, source)
+        if row is not None:
             row.receive_datagram(flow, data, source, now=now)
             self._drain(row, now)
 
@@ -214,7 +230,7 @@ class MediaEngine:
 
     def handle_timeout(self, *, now: float) -> None:
         for session in self._deadlines.due(now):
-            row = self._sessions[session]
+            row = self._left[session] if session in self._left else self._sessions[session]
             row.handle_timeout(now=now)
             self._drain(row, now)
         if self._next_tick is not None and now >= self._next_tick:
@@ -265,6 +281,10 @@ class MediaEngine:
     # Rows
 
     def _drain(self, row: MediaSession, now: float) -> None:
+        for member in row.forks.family if row.forks is not None else (row,):
+            self._drain_one(member, now)
+
+    def _drain_one(self, row: MediaSession, now: float) -> None:
         for output in row.outputs():
             if isinstance(output, (OpenDatagram, OpenStream)):
                 self._flows[output.flow] = row
@@ -275,9 +295,17 @@ class MediaEngine:
                 self._queries[self._query] = (row, output.query)
                 output = Resolve(self._query, output.name, output.kind)
             self._outbox.put(output)
+        if row.state is State.CLOSED:
+            self._left.pop(row.id, None)
+            self._deadlines.remove(row.id)
+            return
         self._deadlines.update(row.id, row.next_timeout())
         if self._next_tick is None and row.flowing:
             self._next_tick = now
+
+    def _demand_new(self, session: SessionId) -> None:
+        if session in self._sessions:
+            raise LocalProtocolError(f"cannot open session {session}: it is open; close it first")
 
     def _session(self, session: SessionId) -> MediaSession:
         try:

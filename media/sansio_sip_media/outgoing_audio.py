@@ -203,6 +203,11 @@ class OutgoingAudio:
 
     # Noise
 
+    def take_after(self, other: "OutgoingAudio") -> None:
+        """Treats what is written as `other` does."""
+        self.set_noise_reduction(other._reduces_noise)
+        self.set_automatic_gain(other._gain is not None)
+
     def set_noise_reduction(self, on: bool) -> None:
         """Whether noise is taken out of what is written, from the next frame on."""
         self._reduces_noise = on

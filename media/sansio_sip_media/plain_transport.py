@@ -67,6 +67,18 @@ class PlainTransport:
     def rejected(self) -> Mapping[str, int]:
         return MappingProxyType(self._rejected)
 
+    def fork(self) -> "PlainTransport":
+        other = PlainTransport(self._silence)
+        other._flows, other._rtcp_flow = list(self._flows), self._rtcp_flow
+        return other
+
+    def claims(self, flow: FlowId, data: bytes, source: Address, kind: Kind) -> int:
+        is_rtcp = flow == self._rtcp_flow
+        remote, latched = (self._rtcp_remote, self._rtcp_latched) if is_rtcp else (self._remote, self._latched)
+        if remote is None or source == remote:
+            return 0 if remote is None else 2
+        return 1 if source.host == remote.host and not latched else 0
+
     def add_flow(self, flow: FlowId, local: Address, *, now: float) -> None:
         self._flows.append(flow)
 

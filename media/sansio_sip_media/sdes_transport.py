@@ -69,6 +69,14 @@ class SdesTransport:
             rejected.update({f"SRTP {cause}": count for cause, count in self._srtp.rejected.items()})
         return rejected
 
+    def fork(self) -> "SdesTransport":
+        other = SdesTransport(self._context, self._crypto, 0.0)
+        other._plain, other._own = self._plain.fork(), self._own
+        return other
+
+    def claims(self, flow: FlowId, data: bytes, source: Address, kind: Kind) -> int:
+        return self._plain.claims(flow, data, source, kind)
+
     def add_flow(self, flow: FlowId, local: Address, *, now: float) -> None:
         self._plain.add_flow(flow, local, now=now)
 

@@ -17,6 +17,7 @@ must reckon with a peer that declines, so it names a second socket; it is closed
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from enum import Enum
 from typing import TypeAlias, assert_never
 
@@ -58,13 +59,16 @@ from .audio_stream import AudioStream
 from .codecs import OpusSettings
 from .crypto import CryptoProvider
 from .demux import Kind, classify
-from .ice.connectivity import IceServers
+from .forks import MAX_FORKS, Forks
 from .plain_transport import PlainTransport
+from .profile_transport import transport_of
 from .rtcp.session import RtcpSession, SendRtcp
 from .rtp.packet import RtpPacket
+from .rtp.sender import RtpSender
 from .sdes_transport import SdesTransport
 from .session_sockets import SessionSockets
-from .transport import Arrived, Connected, Failed, Gathered, Interrupted, MediaTransport
+from .session_statistics import statistics_of
+from .transport import Arrived, Connected, Failed, Gathered, Interrupted, MediaTransport, Relayed
 from .webrtc_transport import WebRtcTransport
 
 __all__ = ["MediaSession", "SessionOutput", "State"]
@@ -101,7 +105,11 @@ class State(Enum):
     FLOWING = "flowing"
     INTERRUPTED = "interrupted"
     FAILED = "failed"
+    LEFT = "left"
     CLOSED = "closed"
+
+
+OVER = (State.FAILED, State.LEFT, State.CLOSED)
 
 
 class MediaSession:
@@ -134,6 +142,8 @@ class MediaSession:
         self._profile: MediaProfile | None = None
         self._when_open: Callable[[float], None] | None = None
         self._negotiation = OfferAnswer(context.entropy.session_id())
+        self._offered: OfferAnswer | None = None  # as it was when our last offer was made
+        self.forks: Forks[MediaSession] | None = None
         self._negotiated: Negotiated | None = None
         self._transport: MediaTransport | None = None
         self._rtcp: RtcpSession | None = None
@@ -159,6 +169,7 @@ class MediaSession:
             self._when_open = lambda later: self.create_offer(direction, now=later)
             return
         description = self._negotiation.create_offer(transport.describe(self._local_media(direction)))
+        self._offered = self._negotiation.fork()
         self._outbox.put(LocalDescription(self.id, description))
 
     def apply_offer(self, offer: SessionDescription, direction: str, *, now: float) -> None:
@@ -197,9 +208,26 @@ class MediaSession:
             return
         self._settle(self._transport, negotiated, now)
 
-    def go_on_from(self, before: "MediaSession") -> None:
-        """Descriptions are those of the same call as `before`."""
-        self._negotiation = before._negotiation.successor()
+    def fork(self, session: SessionId, *, now: float) -> "MediaSession":
+        """A session for another answer to the last offer of this one (see `forks`)."""
+        if self._offered is None or self._transport is None:
+            raise LocalProtocolError(f"cannot fork session {self.id}: it has made no offer; make one first")
+        self.forks = self.forks or Forks(self)
+        if len(self.forks.rows) >= MAX_FORKS:
+            raise LocalProtocolError(f"cannot fork session {self.id}: {MAX_FORKS} share its offer; close one first")
+        fork = MediaSession(self._context, self._crypto, session, replace(self._options, bind=()), now=self._opened_at)
+        fork.state, fork.forks = State.READY, self.forks
+        fork._sockets = self._sockets.lend(session)
+        fork._negotiation = self._offered.fork()
+        fork._profile, fork._cname = self._profile, self._cname
+        fork._transport = self._transport.fork()
+        if self._profile is MediaProfile.WEBRTC:
+            # The offer names our SSRC. With SDES two peers have the key of ours in common: RFC 3711 section 9.1 forbids
+            # one SSRC for both.
+            entropy = self._context.entropy
+            fork.audio.outgoing.sender = RtpSender(self.audio.ssrc, entropy.rtp_sequence(), entropy.rtp_timestamp())
+        self.forks.rows.append(fork)
+        return fork
 
     def rollback_offer(self) -> None:
         """Takes back our offer, if one waits for its answer."""
@@ -217,14 +245,26 @@ class MediaSession:
             self._drain_transport(now)
 
     def close(self, *, now: float) -> None:
-        """Says goodbye in RTCP and DTLS, closes the sockets."""
-        if self._transport is not None:
-            if self._rtcp is not None and self._flowing_at is not None:
+        """Says goodbye in RTCP and DTLS, closes the sockets; a trunk does the latter when its forks have gone too."""
+        if self.state is not State.LEFT:
+            if self._transport is not None and self._rtcp is not None and self._flowing_at is not None:
                 self._transport.send(Private(self._rtcp.bye(now=now)), Kind.RTCP, now=now)
+            if self.forks is not None:
+                self.forks.part(self)
+        forks = self.forks
+        if forks is not None and forks.trunk is self and forks.rows:
+            self.state = State.LEFT
+            if isinstance(self._transport, WebRtcTransport):
+                self._transport.leave(now=now)
+                self._drain_transport(now)
+            return
+        if self._transport is not None:
             self._transport.close(now=now)
             self._drain_transport(now)
         self.state = State.CLOSED
         self._put(self._sockets.close())
+        if forks is not None and forks.trunk.state is State.LEFT and not forks.rows:
+            forks.trunk.close(now=now)
 
     def send_dtmf(self, digits: str, duration_ms: int, gap_ms: int, *, in_band: bool = False) -> None:
         """Queues key presses; `TonesSent` follows."""
@@ -275,6 +315,24 @@ class MediaSession:
         self._transport.receive_datagram(flow, data, source, classify(data), now=now)
         self._drain_transport(now)
 
+    def claims(self, flow: FlowId, data: bytes, source: Address, kind: Kind) -> int:
+        """See `MediaTransport.claims`."""
+        assert self._transport is not None
+        return self._transport.claims(flow, data, source, kind)
+
+    def is_for_server(self, flow: FlowId, data: bytes, source: Address) -> bool:
+        """Whether a datagram is from a STUN or TURN server."""
+        return isinstance(self._transport, WebRtcTransport) and self._transport.is_for_server(flow, data, source)
+
+    def send_by_relay(self, output: SendDatagram, *, now: float) -> bool:
+        """Sends what a fork sends, where that goes by a relay of ours; False: it is by a socket."""
+        transport = self._transport
+        if not isinstance(transport, WebRtcTransport) or not transport.is_relay(output.flow):
+            return False
+        transport.send_by_relay(output, now=now)
+        self._drain_transport(now)
+        return True
+
     def tick(self, *, now: float) -> None:
         """Twenty milliseconds of audio, both ways. The engine calls it while `flowing`."""
         assert self._transport is not None
@@ -314,50 +372,25 @@ class MediaSession:
     @property
     def flowing(self) -> bool:
         """Whether the tick has something to do here: audio goes on being heard while the way is interrupted."""
-        return self._flowing_at is not None and self.state not in (State.CLOSED, State.FAILED)
+        return self._flowing_at is not None and self.state not in OVER
 
     def statistics(self) -> MediaStatistics:
-        receiver, sender, rtcp, transport = self.audio.receiver, self.audio.sender, self._rtcp, self._transport
-        rtt = rtcp.rtt if rtcp is not None else None
-        if rtt is None and transport is not None:
-            rtt = transport.rtt
-        path = transport.path if transport is not None else None
-        stages = transport.stages if transport is not None else {}
-        return MediaStatistics(
-            codec="" if self.audio.codec is None else _spelling(self.audio.codec.name),
-            protection=transport.protection if transport is not None and self._flowing_at is not None else "none",
-            local=(path.local or self._sockets.open.get(path.flow)) if path is not None else None,
-            remote=path.remote if path is not None else None,
-            packets_sent=sender.packets,
-            packets_received=receiver.packets_received if receiver is not None else 0,
-            octets_sent=sender.octets,
+        return statistics_of(
+            self.audio,
+            self._rtcp,
+            self._transport,
+            sockets=self._sockets.open,
+            opened_at=self._opened_at,
+            flowing_at=self._flowing_at,
             octets_received=self._received_octets,
-            packets_lost=receiver.packets_lost if receiver is not None else 0,
-            jitter_ms=receiver.jitter_ms if receiver is not None else 0.0,
-            rtt_ms=None if rtt is None else rtt * 1000,
-            remote_lost=rtcp.remote_lost if rtcp is not None else None,
-            remote_jitter_ms=rtcp.remote_jitter_ms if rtcp is not None else None,
-            ice_ms=_between(self._opened_at, stages.get("ice")),
-            dtls_ms=_between(stages.get("ice"), stages.get("dtls")),
-            setup_ms=_between(self._opened_at, self._flowing_at),
-            concealed=self.audio.concealed,
-            discarded=self.audio.discarded,
-            local_level_dbfs=self.audio.said_level.mean,
-            remote_level_dbfs=self.audio.heard_level.mean,
-            rejected=tuple(sorted(self._all_rejected().items())),
+            rejected=self._rejected,
         )
-
-    def _all_rejected(self) -> Counter[str]:
-        rejected = Counter(self._rejected)
-        if self._transport is not None:
-            rejected.update(self._transport.rejected)
-        return rejected
 
     # Sockets
 
     def _proceed(self, now: float, reason: str = "") -> None:
         """Goes on with what was waiting for the sockets, once each has opened or failed."""
-        if self._sockets.are_pending or self.state in (State.CLOSED, State.FAILED):
+        if self._sockets.are_pending or self.state in OVER:
             return
         if self.state is State.OPENING:
             if not self._sockets.open and self._flowing_at is None:
@@ -397,23 +430,7 @@ class MediaSession:
         """The transport in use, or the first one. A profile is for the life of a session."""
         if self._transport is None:
             self._profile = profile
-            match profile:
-                case MediaProfile.WEBRTC:
-                    options = self._options
-                    servers = IceServers(
-                        options.stun_servers,
-                        options.turn_servers,
-                        options.relay_only,
-                        options.ca_file,
-                        options.tls_verify,
-                    )
-                    self._transport = WebRtcTransport(
-                        self._context, self._crypto, controlling=controlling, servers=servers
-                    )
-                case MediaProfile.SRTP:
-                    self._transport = SdesTransport(self._context, self._crypto, self._options.disconnect_timeout)
-                case MediaProfile.RTP:
-                    self._transport = PlainTransport(self._options.disconnect_timeout)
+            self._transport = transport_of(profile, self._context, self._crypto, self._options, controlling=controlling)
             for flow, local in self._sockets.open.items():
                 self._transport.add_flow(flow, local, now=now)
             self._drain_transport(now)
@@ -471,8 +488,14 @@ class MediaSession:
             return
         for output in self._transport.outputs():
             match output:
+                case SendDatagram() if self.forks is not None and self.forks.relays(self, output, now=now):
+                    pass
                 case SendDatagram() | OpenStream() | SendStream() | CloseFlow() | Resolve():
                     self._outbox.put(output)
+                case Relayed():
+                    row = self.forks.addressee(output.flow, output.data, output.source) if self.forks else None
+                    if row is not None:
+                        row.receive_datagram(output.flow, output.data, output.source, now=now)
                 case Gathered():
                     for problem in output.problems:
                         self._outbox.put(MediaNotice(self.id, problem))
@@ -560,7 +583,7 @@ class MediaSession:
             self._outbox.put(DtmfReceived(self.id, digit.digit, digit.duration_ms))
 
     def _fail(self, status: int, reason: str) -> None:
-        if self.state not in (State.FAILED, State.CLOSED):
+        if self.state not in OVER:
             self.state = State.FAILED
             self._outbox.put(MediaFailed(self.id, status, reason))
 
@@ -572,7 +595,7 @@ class MediaSession:
         return True
 
     def _refuse_when_over(self, what: str) -> None:
-        if self.state in (State.FAILED, State.CLOSED):
+        if self.state in OVER:
             raise LocalProtocolError(f"cannot {what}: session {self.id} is {self.state.value}; open another")
 
 
@@ -580,13 +603,3 @@ def _multiplexes_rtcp(offer: SessionDescription, profile: MediaProfile) -> bool:
     """Whether the audio that is offered with this profile has RTP and RTCP on one port."""
     sections = (each for each in offer.media if each.kind == "audio" and each.port)
     return any(each.has("rtcp-mux") for each in sections if section_profile(offer, each) == profile.value)
-
-
-def _between(start: float | None, end: float | None) -> float | None:
-    """Milliseconds."""
-    return None if start is None or end is None else (end - start) * 1000
-
-
-def _spelling(codec: str) -> str:
-    """The codec's name as the reference writes it."""
-    return codec if codec == "opus" else codec.upper()

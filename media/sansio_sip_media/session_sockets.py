@@ -32,6 +32,7 @@ class SessionSockets:
         self._retired: set[FlowId] = set()
         self._rtcp_flow: FlowId | None = None
         self._rtcp_failed = False
+        self._borrowed: set[FlowId] = set()  # sockets of the session that this one was forked from
 
     # Facts
 
@@ -57,12 +58,20 @@ class SessionSockets:
         self._retired.update(self._open)
         return tuple(self._ask_for(host) for host in hosts)
 
+    def lend(self, session: SessionId) -> "SessionSockets":
+        """Those of a fork, `session`: the same ones, which are not its own to close."""
+        other = SessionSockets(session, self._dscp)
+        other._open = {flow: local for flow, local in self._open.items() if flow not in self._retired}
+        other.rtcp, other._rtcp_flow, other._rtcp_failed = self.rtcp, self._rtcp_flow, True
+        other._borrowed = {*other._open, *((self._rtcp_flow,) if self._rtcp_flow is not None else ())}
+        return other
+
     def abandon(self) -> tuple[CloseFlow, ...]:
         """Before one more `bind`: closes the sockets of the last one, if none of them came into use."""
         unused = [flow for flow in self._open if flow not in self._retired] if self._retired else []
         for flow in unused:
             del self._open[flow]
-        return tuple(CloseFlow(flow) for flow in unused)
+        return self._closing(*unused)
 
     def open_rtcp(self) -> tuple[OpenDatagram, ...]:
         """Opens a socket for RTCP alone; nothing where it is there, or could not be had."""
@@ -77,14 +86,14 @@ class SessionSockets:
             return ()
         flow, self._rtcp_flow, self.rtcp = self._rtcp_flow, None, None
         self._pending.discard(flow)
-        return (CloseFlow(flow),)
+        return self._closing(flow)
 
     def retire(self, in_use: FlowId) -> tuple[CloseFlow, ...]:
         """Closes the sockets from before the last `bind`, now that another one is in use."""
         if in_use in self._retired:
             return ()
         retired, self._retired = sorted(self._retired), set()
-        return tuple(CloseFlow(flow) for flow in retired if self._open.pop(flow, None) is not None)
+        return self._closing(*(flow for flow in retired if self._open.pop(flow, None) is not None))
 
     def close(self) -> tuple[CloseFlow, ...]:
         """Closes them all."""
@@ -92,7 +101,10 @@ class SessionSockets:
         media = [flow for flow in (*self._open, *sorted(self._pending)) if flow != rtcp]
         self._open.clear()
         self._pending.clear()
-        return (*(CloseFlow(flow) for flow in media), *self.close_rtcp())
+        return (*self._closing(*media), *self.close_rtcp())
+
+    def _closing(self, *flows: FlowId) -> tuple[CloseFlow, ...]:
+        return tuple(CloseFlow(flow) for flow in flows if flow not in self._borrowed)
 
     def _ask_for(self, host: str) -> OpenDatagram:
         self._serial += 1

@@ -19,6 +19,7 @@ __all__ = [
     "Interrupted",
     "MediaTransport",
     "Path",
+    "Relayed",
     "TransportOutput",
 ]
 
@@ -70,13 +71,38 @@ class Arrived:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """A datagram came by a relay, whose flow that is: for whoever takes those of sockets."""
+
+    flow: FlowId
+    data: bytes
+    source: Address
+
+
 TransportOutput: TypeAlias = (
-    SendDatagram | OpenStream | SendStream | CloseFlow | Resolve | Gathered | Connected | Interrupted | Failed | Arrived
+    SendDatagram
+    | OpenStream
+    | SendStream
+    | CloseFlow
+    | Resolve
+    | Gathered
+    | Relayed
+    | Connected
+    | Interrupted
+    | Failed
+    | Arrived
 )
 
 
 class MediaTransport(Protocol):
     """A machine: `WebRtcTransport`, `SdesTransport` or `PlainTransport`, each in the module of its name."""
+
+    def fork(self) -> "MediaTransport":
+        """The way to another peer who has the same description of us: the same sockets, credentials and keys."""
+
+    def claims(self, flow: FlowId, data: bytes, source: Address, kind: Kind) -> int:
+        """How sure it is that a datagram is of our peer: 0 it is not, 1 it may be, 2 it is."""
 
     def add_flow(self, flow: FlowId, local: Address, *, now: float) -> None:
         """A socket of ours is open."""

@@ -40,9 +40,9 @@ from .crypto import CryptoProvider, local_fingerprint
 from .demux import Kind, classify
 from .dtls import DtlsTransport, HandshakeDone, HandshakeFailed, PeerClosed, SendRecords
 from .ice.agent import ConsentLost, PairSelected, StateChanged
-from .ice.connectivity import Connectivity, IceServers, Relayed
+from .ice.connectivity import Connectivity, IceServers
 from .srtp import SrtpTransport
-from .transport import Arrived, Connected, Failed, Gathered, Interrupted, Path, TransportOutput
+from .transport import Arrived, Connected, Failed, Gathered, Interrupted, Path, Relayed, TransportOutput
 
 __all__ = ["WebRtcTransport"]
 
@@ -59,6 +59,7 @@ class WebRtcTransport:
         crypto: DTLS and SRTP; None in a replay.
         controlling: whether we made the offer (RFC 8445 section 6.1.1).
         servers: whom to ask for candidates beside those of our sockets.
+        ways: those of a fork, in place of new ones.
     """
 
     def __init__(
@@ -68,11 +69,12 @@ class WebRtcTransport:
         *,
         controlling: bool,
         servers: IceServers = NO_SERVERS,
+        ways: Connectivity | None = None,
     ) -> None:
         self._context = context
         self._crypto = crypto
         self._outbox: Outbox[TransportOutput] = Outbox()
-        self._ways = Connectivity(context, servers, controlling=controlling)
+        self._ways = ways or Connectivity(context, servers, controlling=controlling)
         self._ice = self._ways.agent
         self._fingerprint = local_fingerprint(context, crypto)
         self._dtls: DtlsTransport | None = None
@@ -107,6 +109,38 @@ class WebRtcTransport:
         if self._srtp is not None:
             rejected.update({f"SRTP {cause}": count for cause, count in self._srtp.rejected.items()})
         return rejected
+
+    # Forks
+
+    def fork(self) -> "WebRtcTransport":
+        return WebRtcTransport(self._context, self._crypto, controlling=self._ice.controlling, ways=self._ways.fork())
+
+    def claims(self, flow: FlowId, data: bytes, source: Address, kind: Kind) -> int:
+        if self._ice.claims(flow, data, source):
+            return 2
+        # Whom it is from will be known when her answer is there, or her check has come.
+        return 1 if kind is Kind.STUN or (kind is Kind.DTLS and self._path is None) else 0
+
+    def is_for_server(self, flow: FlowId, data: bytes, source: Address) -> bool:
+        """Whether a datagram is from a STUN or TURN server of ours."""
+        return self._ways.is_for_server(flow, data, source)
+
+    def is_relay(self, flow: FlowId) -> bool:
+        """Whether a fork's datagrams by this flow are to be given to `send_by_relay`."""
+        return self._ways.is_relay(flow)
+
+    def send_by_relay(self, output: SendDatagram, *, now: float) -> None:
+        """Sends what a fork sends by a relay of ours."""
+        self._ways.send(output.flow, output.data, output.destination, now=now)
+        self._drain_ice(now)
+
+    def leave(self, *, now: float) -> None:
+        """Parts from our peer. Sockets and relays live on, for those that were forked; `close` follows."""
+        if self._dtls is not None:
+            self._dtls.close(now=now)
+            self._drain_dtls(now)
+        self._ways.leave(now=now)
+        self._drain_ice(now)
 
     # Set-up
 
@@ -252,6 +286,8 @@ class WebRtcTransport:
         for output in self._ways.outputs():
             match output:
                 case SendDatagram() | OpenStream() | SendStream() | CloseFlow() | Resolve() | Gathered():
+                    self._outbox.put(output)
+                case Relayed() if self._ways.is_shared:
                     self._outbox.put(output)
                 case Relayed(flow, data, source):
                     self._receive(flow, data, source, classify(data), now)

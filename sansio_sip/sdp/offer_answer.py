@@ -100,15 +100,16 @@ class OfferAnswer:
     def state(self) -> State:
         return self._state
 
-    def successor(self) -> "OfferAnswer":
-        """The turns of another media session of the same call.
-
-        RFC 3264 section 8 has the `o=` line go on with a higher version, and the m= lines keep their places.
-        """
+    def fork(self) -> "OfferAnswer":
+        """The same turns once more, to go on by themselves: an offer that forks is answered once on each way."""
         other = OfferAnswer(self._session_id)
+        other._state = self._state
         other._layout = self._layout
         other._payload_types = dict(self._payload_types)
+        other._pending = self._pending
+        other._remote_offer = self._remote_offer
         other._last = self._last
+        other._dtls_role = self._dtls_role
         return other
 
     def create_offer(self, local: LocalMedia) -> SessionDescription:

@@ -11,6 +11,7 @@ from sansio_sip.sip.headers import NameAddress
 from sansio_sip.sip.uri import SipUri, parse_uri
 
 from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid
+from .early_dialog import EarlyDialog
 from .media_plane import SessionId
 
 __all__ = [
@@ -60,7 +61,7 @@ class Call:
 
     Attributes:
         sip: the user agent's name for it; None until the INVITE can be sent.
-        session: its media session; None for an incoming call that was not answered yet.
+        session: the media session that is heard; None for an incoming call that was not answered yet.
         offer: what the INVITE brought: SDP to be answered.
         delayed_offer: the INVITE brought no offer: ours is in the 200, the answer comes in the ACK.
         described: our first offer or answer was made.
@@ -72,9 +73,10 @@ class Call:
         renewal_due: an offer is to be made though we wish for nothing new.
         answering_offer: a later offer of the peer waits for our SDP. offered: what she has said last.
         answer_due: it asked for an offer of ours, whose answer comes in the ACK.
-        early_branch: the way of a forked call whose description was taken. offer_branch: it made the offer.
+        sessions: all media sessions that it has; more than one only while it rings at several phones.
+        trunk: the session that has made the offer of our INVITE. trunk_taken: an answer was given to it.
+        early: the dialogs of a call of ours by branch, in the order of their answers; one is left once it is answered.
         early_answer: our answer, as it went out before the call was answered.
-        answer_applied: the answer of a provisional response or of the 200 has been given to media.
         transfers: REFERs of ours by number; an attended one names the other call.
         asked: a wish of the peer that waits for our decision. referral: the wish by which this call was placed.
         replaces: a call that ends when this one is answered.
@@ -109,10 +111,11 @@ class Call:
     asked: Referral | None = None
     referral: Referral | None = None
     replaces: CallUuid | None = None
-    early_branch: str = ""
-    offer_branch: str = ""
+    sessions: list[SessionId] = field(default_factory=list)
+    trunk: SessionId | None = None
+    trunk_taken: bool = False
+    early: dict[str, EarlyDialog] = field(default_factory=dict)
     early_answer: bytes = b""
-    answer_applied: bool = False
     muted: bool = False
     ended: bool = False
     failure: str = ""

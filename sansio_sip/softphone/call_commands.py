@@ -55,7 +55,7 @@ class CallCommands(ABC):
 
         Raises LocalProtocolError: the call is not an incoming one that rings.
         """
-        self._calls.answer(call, now=now)
+        self._calls.incoming.answer(call, now=now)
         self._drain_calls(now)
 
     @recorded
@@ -64,7 +64,7 @@ class CallCommands(ABC):
 
         Raises LocalProtocolError: the call is not an incoming one that rings, or came without an offer.
         """
-        self._calls.progress(call, now=now)
+        self._calls.incoming.progress(call, now=now)
         self._drain_calls(now)
 
     @recorded
@@ -73,7 +73,7 @@ class CallCommands(ABC):
 
         Raises LocalProtocolError: the call is not an incoming one that rings, or `status` refuses nothing.
         """
-        self._calls.reject(call, status, now=now)
+        self._calls.incoming.reject(call, status, now=now)
         self._drain_calls(now)
 
     @recorded
@@ -82,7 +82,7 @@ class CallCommands(ABC):
 
         Raises LocalProtocolError: the call is not an incoming one that rings.
         """
-        self._calls.ignore(call, now=now)
+        self._calls.incoming.ignore(call, now=now)
         self._drain_calls(now)
 
     @recorded
@@ -170,7 +170,7 @@ class CallCommands(ABC):
 
         Raises LocalProtocolError: the call is not an incoming one that rings, or a bad target.
         """
-        self._calls.redirect(call, target, now=now)
+        self._calls.incoming.redirect(call, target, now=now)
         self._drain_calls(now)
 
     @recorded

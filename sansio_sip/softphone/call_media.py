@@ -1,8 +1,7 @@
-"""The media sessions of calls: opened, given descriptions, read and written, exchanged for another, closed.
+"""The media sessions of calls: opened, given descriptions, read and written, closed.
 
-A call has one at a time. Where a forked call of ours has been heard early from one far end (`Call.early_branch`) and
-another one answers, the sockets and keys of the first are worth nothing to the second: the winner gets a session of its
-own (`exchange`), which a re-INVITE tells of at once.
+A call has one that is heard (`Call.session`), and while it rings at several phones one more for each of those (see
+`early_media`).
 """
 
 from sansio_sip.errors import LocalProtocolError, ParseError
@@ -28,13 +27,11 @@ class CallMedia:
 
     # Sessions
 
-    def open(self, call: Call, *, after: SessionId | None = None, now: float) -> SessionId:
-        """Opens the call's session. `after`: the one whose place it takes."""
-        self._serial += 1
-        session = call.session = SessionId(f"session{self._serial}")
-        self._table.add_session(call, session)
+    def open(self, call: Call, *, now: float) -> SessionId:
+        """Opens a session for a call; the first one is the one that is heard."""
         account = self._table.account(call)
         addresses = media_addresses(account, self._relocation.present)
+        session = self._name(call)
         self._relocation.opened(session, addresses)
         self._media.open_session(
             session,
@@ -49,38 +46,64 @@ class CallMedia:
                 ca_file=account.options.ca_file,
                 tls_verify=account.options.tls_verify,
             ),
-            after=after,
             now=now,
         )
-        if call.muted:
-            self._media.set_muted(session, True, now=now)
+        if call.session is None:
+            call.session = session
+            if call.muted:
+                self._media.set_muted(session, True, now=now)
         return session
 
-    def exchange(self, call: Call, *, now: float) -> None:
-        """A new session in place of the one that the call has."""
-        before = call.session
-        assert before is not None
-        self._relocation.closed(call)
-        self.open(call, after=before, now=now)
-        self._table.remove_session(before)
-        self._media.close_session(before, now=now)
+    def fork(self, call: Call, *, now: float) -> SessionId:
+        """Opens a session for another answer to the call's first offer."""
+        assert call.trunk is not None
+        session = self._name(call)
+        self._relocation.forked(call.trunk, session)
+        self._media.fork_session(call.trunk, session, now=now)
+        return session
+
+    def _name(self, call: Call) -> SessionId:
+        self._serial += 1
+        session = SessionId(f"session{self._serial}")
+        call.sessions.append(session)
+        self._table.add_session(call, session)
+        return session
+
+    def hear(self, call: Call, session: SessionId, *, now: float) -> bool:
+        """From now on this session is the one that is heard. False: it is so already."""
+        if call.session == session:
+            return False
+        if call.session is not None:
+            self._media.hand_over(call.session, session, now=now)
+        call.session = session
+        return True
+
+    def keep_only(self, call: Call, session: SessionId, *, now: float) -> None:
+        """Closes all sessions of a call but this one."""
+        for other in tuple(call.sessions):
+            if other != session:
+                self.close_session(call, other, now=now)
+
+    def close_session(self, call: Call, session: SessionId, *, now: float) -> None:
+        self._relocation.session_closed(session)
+        call.sessions.remove(session)
+        self._table.remove_session(session)
+        self._media.close_session(session, now=now)
 
     def close(self, call: Call, *, now: float) -> None:
         """The call is over."""
         self._relocation.closed(call)
-        if call.session is not None:
-            self._table.remove_session(call.session)
-            self._media.close_session(call.session, now=now)
+        for session in tuple(call.sessions):
+            self.close_session(call, session, now=now)
 
-    def apply(self, call: Call, description: bytes, *, is_offer: bool, now: float) -> tuple[int, str] | None:
-        """Gives the peer's SDP to the call's session. Returns status and reason where that is refused at once."""
-        assert call.session is not None
+    def apply(self, session: SessionId, description: bytes, *, is_offer: bool, now: float) -> tuple[int, str] | None:
+        """Gives the peer's SDP to a session. Returns status and reason where that is refused at once."""
         try:
             parsed = parse_description(description)
             if is_offer:
-                self._media.apply_offer(call.session, parsed, now=now)
+                self._media.apply_offer(session, parsed, now=now)
             else:
-                self._media.apply_answer(call.session, parsed, now=now)
+                self._media.apply_answer(session, parsed, now=now)
         except ParseError as error:
             return 488, f"SDP: {error}"
         except LocalProtocolError as error:  # an offer or answer at a time when none is due

@@ -17,8 +17,8 @@ from sansio_sip.sip.user_agent import UserAgent
 
 from .account import Account
 from .call import Call
-from .call_info import AccountId, CallUuid
-from .events import Event
+from .call_info import AccountId, CallState, CallUuid
+from .events import CallAnswered, Event
 from .media_plane import SessionId
 
 __all__ = ["AccountTouched", "CallControlOutput", "CallTable", "unless_over"]
@@ -93,6 +93,12 @@ class CallTable:
         self._rows.pop(call.uuid, None)
         if call.sip is not None:
             self._by_sip.pop((call.account, call.sip), None)
+
+    def answered(self, call: Call, *, now: float) -> None:
+        """It is up."""
+        call.state = CallState.ANSWERED
+        call.answered_at = now
+        self.put(CallAnswered(call.account, call.info))
 
     def account(self, call: Call) -> Account:
         return self._accounts[call.account]

@@ -274,14 +274,19 @@ class MediaPlane(Protocol):
     def sounds(self) -> SoundPlane:
         """Tones and media for devices here; no part of any session."""
 
-    def open_session(
-        self, session: SessionId, options: MediaOptions, *, after: SessionId | None = None, now: float
-    ) -> None:
-        """Opens sockets (`OpenDatagram`) for a new session.
+    def open_session(self, session: SessionId, options: MediaOptions, *, now: float) -> None:
+        """Opens sockets (`OpenDatagram`) for a new session."""
 
-        Args:
-            after: a session of the same call: the descriptions of the new one go on from its last (RFC 3264 section 8).
+    def fork_session(self, session: SessionId, fork: SessionId, *, now: float) -> None:
+        """A new session, `fork`, for another answer to the last offer of `session` (a forked call).
+
+        Sockets, candidates and keys of ours are those of the offer; peer, path and audio are its own. Either may be
+        closed before the other. Raises `LocalProtocolError` where `session` has made no offer, or too many share it.
         """
+
+    def hand_over(self, session: SessionId, to: SessionId, *, now: float) -> None:
+        """From now on `to` is what people here speak and listen to: it takes the mute, the treatment of the microphone,
+        the levels and the place in a conference of `session`. What it has heard until now is forgotten."""
 
     def create_offer(self, session: SessionId, *, direction: str = "sendrecv", now: float) -> None:
         """Gives `LocalDescription` once local candidates are known."""

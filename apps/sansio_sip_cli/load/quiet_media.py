@@ -25,14 +25,18 @@ class QuietMedia(MediaEngine):
         self._descriptions: dict[str, SessionDescription] = {}
         self._open: dict[SessionId, SessionDescription] = {}
 
-    def open_session(
-        self, session: SessionId, options: MediaOptions, *, after: SessionId | None = None, now: float
-    ) -> None:
+    def open_session(self, session: SessionId, options: MediaOptions, *, now: float) -> None:
         host = options.bind[0]
         if host not in self._descriptions:
             text = DESCRIPTION.format(number=self._number, host=host).replace("IP4", "IP6" if ":" in host else "IP4")
             self._descriptions[host] = parse_description(text.encode())
         self._open[session] = self._descriptions[host]
+
+    def fork_session(self, session: SessionId, fork: SessionId, *, now: float) -> None:
+        self._open[fork] = self._open[session]
+
+    def hand_over(self, session: SessionId, to: SessionId, *, now: float) -> None:
+        pass  # nobody speaks
 
     def create_offer(self, session: SessionId, *, direction: str = "sendrecv", now: float) -> None:
         self._outbox.put(LocalDescription(session, self._open[session]))

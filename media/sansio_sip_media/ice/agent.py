@@ -21,6 +21,7 @@ from sansio_sip.softphone.media_plane import IceState
 
 from . import binding, stun
 from .candidate import CandidateType
+from .early_checks import EarlyChecks
 from .local_candidates import MAX_LOCAL_CANDIDATES, LocalCandidates
 from .outputs import ConsentLost, IceOutput, PairReport, PairSelected, StateChanged
 from .session import IceSession
@@ -99,7 +100,32 @@ class IceAgent:
         address = stun.canonical_address(remote)
         return address is not None and any(session.is_validated(flow, address) for session in self._sessions())
 
+    def claims(self, flow: FlowId, data: bytes, source: Address) -> bool:
+        """Whether a datagram is of our peer, and of nobody else who has our description."""
+        address = stun.canonical_address(source)
+        if not is_stun(data) or address is None:
+            return self.is_validated(flow, source)
+        try:
+            message = stun.parse(data)
+        except ParseError:
+            return False
+        if message.kind is StunClass.REQUEST:
+            username = message.text(Attribute.USERNAME) or ""
+            return any(session.accepts(username) for session in self._sessions())
+        return any(session.awaits(message.transaction_id) for session in self._sessions())
+
     # Commands
+
+    def fork(self) -> "IceAgent":
+        """An agent for another peer who has the same description of us: our candidates and credentials are the same.
+
+        Early checks are shared: the first agent that learns of a peer takes hers.
+        """
+        other = IceAgent(self._context, controlling=self.controlling, lite=self._lite)
+        other._locals = self._locals.copy()
+        first = self._current
+        other._current = other._new_session(self.controlling, (first.local_ufrag, first.local_pwd), first.early)
+        return other
 
     def add_local_candidate(
         self,
@@ -268,6 +294,9 @@ class IceAgent:
             if not session.is_failed:
                 session.receive_request(flow, message, source, now=now)
             return
+        elif self._current.is_named(username):
+            self._current.receive_request(flow, message, source, now=now)
+            return
         if self._locals.base_of(flow) is None:
             self._counters["unknown flow"] += 1
             return
@@ -310,7 +339,9 @@ class IceAgent:
             self.state = state
             self._outbox.put(StateChanged(state))
 
-    def _new_session(self, controlling: bool, credentials: tuple[str, str] | None = None) -> IceSession:
+    def _new_session(
+        self, controlling: bool, credentials: tuple[str, str] | None = None, early: EarlyChecks | None = None
+    ) -> IceSession:
         return IceSession(
             self._context,
             self._locals,
@@ -318,6 +349,7 @@ class IceAgent:
             controlling=controlling,
             lite=self._lite,
             credentials=credentials,
+            early=early,
         )
 
     def _require_open(self, what: str) -> None:

@@ -40,8 +40,8 @@ from sansio_sip.effects import (
 )
 from sansio_sip.errors import ParseError
 from sansio_sip.machine import Outbox
-from sansio_sip.softphone.media_plane import IceServerUrl, TurnAccount
-from sansio_sip_media.transport import Gathered
+from sansio_sip.softphone.media_plane import IceServerUrl, IceState, TurnAccount
+from sansio_sip_media.transport import Gathered, Relayed
 
 from . import stun
 from .agent import ConsentLost, IceAgent, PairSelected, StateChanged
@@ -56,7 +56,7 @@ from .gathering import (
     TurnServer,
 )
 
-__all__ = ["Connectivity", "ConnectivityOutput", "IceServers", "Relayed"]
+__all__ = ["Connectivity", "ConnectivityOutput", "IceServers"]
 
 MAX_HIDDEN = 8
 """Names of the peer's candidates that are looked up in a session: a browser has one for each of its addresses."""
@@ -79,15 +79,6 @@ class IceServers:
     tls_verify: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Relayed:
-    """A datagram of the peer that came by a relay: for whoever takes those of real flows."""
-
-    flow: FlowId
-    data: bytes
-    source: Address
-
-
 ConnectivityOutput: TypeAlias = (
     SendDatagram
     | OpenStream
@@ -105,9 +96,14 @@ ConnectivityOutput: TypeAlias = (
 class Connectivity:
     """The machine. `agent` is for questions and for what concerns it alone; `drain` must follow."""
 
-    def __init__(self, context: Context, servers: IceServers, *, controlling: bool) -> None:
-        self.agent = IceAgent(context, controlling=controlling)
+    def __init__(
+        self, context: Context, servers: IceServers, *, controlling: bool, agent: IceAgent | None = None
+    ) -> None:
+        self.agent = agent or IceAgent(context, controlling=controlling)
+        self._context = context
         self._gatherer = Gatherer(context)
+        self.is_shared = False
+        """Whether others were forked from it."""
         self._relay_only = servers.relay_only
         self._ca_file, self._tls_verify = servers.ca_file, servers.tls_verify
         self._outbox: Outbox[ConnectivityOutput] = Outbox()
@@ -148,7 +144,30 @@ class Connectivity:
         lines = self.agent.local_candidates
         return Candidate.parse(lines[0]).address if lines else NOWHERE
 
+    def is_relay(self, flow: FlowId) -> bool:
+        """Whether this is the flow of a relayed candidate, by which `send` sends."""
+        return self._gatherer.owns(flow)
+
+    def is_for_server(self, flow: FlowId, data: bytes, source: Address) -> bool:
+        """Whether a datagram is from a STUN or TURN server."""
+        return self._gatherer.is_for(flow, data, source)
+
     # Commands
+
+    def fork(self) -> "Connectivity":
+        """The ways to another peer who has the same description of us.
+
+        It has the candidates of this one and no servers: its relays are flows like others. They are served here: what
+        they bring comes out as `Relayed` from now on, whomever it is from, and `send` sends by them.
+        """
+        self.is_shared = True
+        servers = IceServers(relay_only=self._relay_only)
+        return Connectivity(self._context, servers, controlling=self.agent.controlling, agent=self.agent.fork())
+
+    def leave(self, *, now: float) -> None:
+        """Ends what concerns our peer. Servers go on being used, for those that were forked."""
+        self.agent.close(now=now)
+        self.drain(now=now)
 
     def add_flow(self, flow: FlowId, local: Address, *, now: float) -> None:
         """A socket is open."""
@@ -287,7 +306,8 @@ class Connectivity:
                     case CandidateFound():
                         self._on_candidate(found, now)
                     case CandidateLost(flow):
-                        self.agent.flow_lost(flow, now=now)
+                        if self.agent.state is not IceState.CLOSED:
+                            self.agent.flow_lost(flow, now=now)
                     case DatagramReceived(flow, data, source):
                         self._on_relayed(flow, data, source, now)
                     case GatheringFinished():
@@ -307,6 +327,8 @@ class Connectivity:
             self._finish()
 
     def _on_candidate(self, found: CandidateFound, now: float) -> None:
+        if self.agent.state is IceState.CLOSED:
+            return
         if self.socket_of(found.flow) in self._retired:
             return
         base = found.base
@@ -320,7 +342,7 @@ class Connectivity:
         )
 
     def _on_relayed(self, flow: FlowId, data: bytes, source: Address, now: float) -> None:
-        if stun.is_stun(data):
+        if stun.is_stun(data) and not self.is_shared:
             self.agent.receive_datagram(flow, data, source, now=now)
         else:
             self._outbox.put(Relayed(flow, data, source))

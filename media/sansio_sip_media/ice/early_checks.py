@@ -1,4 +1,7 @@
-"""Authenticated checks of the peer that came before its description (RFC 8445 section 7.3)."""
+"""Authenticated checks of a peer that came before its description (RFC 8445 section 7.3).
+
+An offer that forks has several answers, and a peer for each. Whose answer is not there yet waits here.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -40,10 +43,8 @@ class EarlyChecks:
             self._checks[key] = check
 
     def take(self, remote_ufrag: str) -> list[EarlyCheck]:
-        """Those of the peer whose description has come; the others are dropped."""
+        """Those of the peer whose description has come; the others stay for theirs."""
         kept = [check for check in self._checks.values() if check.remote_ufrag == remote_ufrag]
-        strangers = len(self._checks) - len(kept)
-        if strangers:
-            self._counters["early check of another peer"] += strangers
-        self._checks.clear()
+        for check in kept:
+            del self._checks[check.flow, check.source, check.remote_ufrag]
         return kept

@@ -33,6 +33,13 @@ class LocalCandidates:
     def __iter__(self) -> Iterator[LocalCandidate]:
         return iter(self._candidates)
 
+    def copy(self) -> "LocalCandidates":
+        """The same candidates, to go on by themselves."""
+        other = LocalCandidates()
+        other._candidates, other._foundations = list(self._candidates), dict(self._foundations)
+        other._retired = set(self._retired)
+        return other
+
     @property
     def is_full(self) -> bool:
         return len(self._candidates) >= MAX_LOCAL_CANDIDATES

@@ -84,6 +84,7 @@ class IceSession:
         controlling: bool,
         lite: bool,
         credentials: tuple[str, str] | None = None,
+        early: EarlyChecks | None = None,
     ) -> None:
         self._context = context
         self._locals = locals_
@@ -97,7 +98,7 @@ class IceSession:
         self._remote_lite = False
         self._remotes = RemoteCandidates(counters)
         self._awaiting_more = False
-        self._early = EarlyChecks(counters)
+        self.early = early or EarlyChecks(counters)
         self._pairs = CheckList(self.controlling)
         self._checks = Checks()
         self._timers: TimerSet[Timer] = TimerSet()
@@ -135,8 +136,13 @@ class IceSession:
 
     def accepts(self, username: str) -> bool:
         """Whether a USERNAME is meant for this session: `ours:theirs`; theirs counts once it is known."""
-        ours, colon, theirs = username.partition(":")
-        return colon == ":" and ours == self.local_ufrag and (not self.is_started or theirs == self.remote_ufrag)
+        theirs = username.partition(":")[2]
+        return self.is_named(username) and (not self.is_started or theirs == self.remote_ufrag)
+
+    def is_named(self, username: str) -> bool:
+        """Whether it names us, by whomever: somebody else may have our description too (a call that forks)."""
+        ours, colon, _ = username.partition(":")
+        return colon == ":" and ours == self.local_ufrag
 
     def awaits(self, transaction_id: bytes) -> bool:
         return transaction_id in self._checks
@@ -177,7 +183,7 @@ class IceSession:
         if self.is_started:
             if self._last_check_at is None:
                 self._pairs.settle()
-            for check in self._early.take(self.remote_ufrag):
+            for check in self.early.take(self.remote_ufrag):
                 base = self._locals.base_of(check.flow)
                 if base is not None:
                     self._checked_by_peer(base, check.source, check.priority, check.use_candidate, now)
@@ -239,14 +245,16 @@ class IceSession:
     # Requests of the peer (RFC 8445 section 7.3)
 
     def receive_request(self, flow: FlowId, message: StunMessage, source: Address, *, now: float) -> None:
-        """A request whose USERNAME this session accepts."""
+        """A request whose USERNAME names us. It is answered, and kept where the peer's description is to come yet."""
         local = self._locals.base_of(flow)
         key = self.local_pwd.encode()
+        remote_ufrag = (message.text(Attribute.USERNAME) or "").partition(":")[2]
+        is_known = self.is_started and remote_ufrag == self.remote_ufrag
         if local is None:
             self._counters["unknown flow"] += 1
             return
         status = binding.fault(message, key)
-        if not status and not self._settle_roles(message, now):
+        if not status and (is_known or not self.is_started) and not self._settle_roles(message, now):
             status = 487
         if status:
             self._counters[f"refused {status}"] += 1
@@ -256,12 +264,11 @@ class IceSession:
         self._send(flow, binding.answer(message, source, key), source)
         use_candidate = message.has(Attribute.USE_CANDIDATE)
         priority = message.number(Attribute.PRIORITY) or 0
-        if self.is_started:
+        if is_known:
             self._checked_by_peer(local, source, priority, use_candidate, now)
             self._run(now)
         else:
-            remote_ufrag = (message.text(Attribute.USERNAME) or "").partition(":")[2]
-            self._early.keep(EarlyCheck(flow, source, remote_ufrag, priority, use_candidate))
+            self.early.keep(EarlyCheck(flow, source, remote_ufrag, priority, use_candidate))
 
     def _settle_roles(self, message: StunMessage, now: float) -> bool:
         """Repairs a role conflict (RFC 8445 section 7.3.1.1). False: the peer must switch (487)."""
