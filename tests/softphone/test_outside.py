@@ -7,7 +7,11 @@ from softphone.phones import PBX, Scene
 
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.simulation.link import Link
+from sansio_sip.sip.message_summary import CONTENT_TYPE
+from sansio_sip.sip.subscription import Notified, SubscriptionId
 from sansio_sip.softphone import events
+from sansio_sip.softphone.call_info import AccountId
+from sansio_sip.softphone.outside import events_of
 
 
 @pytest.mark.parametrize("server", [f"udp://{PBX}", f"ws://{PBX}:8080"])
@@ -66,3 +70,25 @@ def test_texts_and_subscriptions_need_a_way() -> None:
         alice.do(alice.machine.send_message, alice.account, "bob", "hello")
     with pytest.raises(LocalProtocolError, match="no signalling flow"):
         alice.do(alice.machine.subscribe, alice.account, "message-summary")
+
+
+BODY = b"Messages-Waiting: yes\r\nMessage-Account: sip:alice@example.com\r\nVoice-Message: 2/8 (0/2)\r\n"
+
+
+def test_messages_that_wait_are_told_as_they_came_and_as_they_read() -> None:
+    notified = Notified(SubscriptionId("s"), "message-summary", "active", CONTENT_TYPE, BODY)
+    told, waiting = events_of(AccountId("a"), notified)
+    assert told == events.Notified(AccountId("a"), SubscriptionId("s"), "message-summary", "active", CONTENT_TYPE, BODY)
+    assert isinstance(waiting, events.MessagesWaiting)
+    assert (waiting.summary.waiting, waiting.summary.account) == (True, "sip:alice@example.com")
+    assert [(kind.kind, kind.new, kind.old, kind.old_urgent) for kind in waiting.summary.messages] == [
+        ("voice-message", 2, 8, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"), [(CONTENT_TYPE, b"no such line"), ("application/dialog-info+xml", BODY)]
+)
+def test_what_is_no_summary_of_messages_is_told_as_it_came_alone(content_type: str, body: bytes) -> None:
+    notified = Notified(SubscriptionId("s"), "message-summary", "active", content_type, body)
+    assert [type(event) for event in events_of(AccountId("a"), notified)] == [events.Notified]
