@@ -6,7 +6,7 @@ DEMO_DIR ?= demo
 # Calls in real time hear it when the machine is busy with something else; what fails three times is broken.
 AGAIN := --reruns 2
 
-.PHONY: help demo test lint types interop soak bench fuzz campaign model docs package clean
+.PHONY: help demo test lint types interop soak seeds bench fuzz campaign mutants model docs package clean
 .DEFAULT_GOAL := help
 
 help:
@@ -61,6 +61,15 @@ campaign: $(BIN)/.test ## fuzz all targets in turn for SECONDS (default 3600), g
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	PYTHONPATH=tests:media $(BIN)/python -m fuzz --campaign $(or $(FOLDER),build/campaign) --seconds $(or $(SECONDS),3600)
 	$(BIN)/python -m fuzz --report $(or $(FOLDER),build/campaign)
+
+seeds: $(BIN)/.test ## whole calls at 20 % loss from SEEDS (default 0:10000); what FILE (build/seeds.jsonl) has already is not run again
+	@mkdir -p build
+	PYTHONPATH=tests:media $(BIN)/python -m simulation $(or $(FILE),build/seeds.jsonl) --seeds $(or $(SEEDS),0:10000)
+
+mutants: $(BIN)/.test ## change the transactions, dialogs, offers and answers in every way, and say which changes no test notices
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[mutants]'
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
 
 model: $(BIN)/.test ## explore every order of events in pairs of machines, up to larger bounds than the tests
 	PYTHONPATH=tests:media $(BIN)/python -m model

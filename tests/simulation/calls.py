@@ -16,10 +16,23 @@ from sansio_sip.softphone import events
 from sansio_sip.softphone.media_plane import MediaProfile
 from sansio_sip.trace import TraceWriter
 
-__all__ = ["DIGITS", "LOSSY", "LOSSY_30", "PERFECT", "Outcome", "Plan", "profile_of", "rates", "run_call", "run_calls"]
+__all__ = [
+    "DIGITS",
+    "LOSSY",
+    "LOSSY_20",
+    "LOSSY_30",
+    "PERFECT",
+    "Outcome",
+    "Plan",
+    "profile_of",
+    "rates",
+    "run_call",
+    "run_calls",
+]
 
 PERFECT = Link(delay=0.020)
 LOSSY = Link(delay=0.020, jitter=0.020, loss=0.10, reordering=0.10)
+LOSSY_20 = Link(delay=0.020, jitter=0.020, loss=0.20, reordering=0.10, duplication=0.10)
 LOSSY_30 = Link(delay=0.020, jitter=0.020, loss=0.30, reordering=0.10)
 
 DIGITS = "1234#"
@@ -46,7 +59,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How far a call came, `media_after` in seconds from the answer to audio both ways, and the hash of the run."""
+    """How far a call came, `media_after` in seconds from the answer to audio both ways, how long all of it was by the
+    clock of the world (`seconds`), and the hash of the run."""
 
     seed: int
     profile: str
@@ -56,6 +70,7 @@ class Outcome:
     digits: bool = False
     hung_up: bool = False
     media_after: float = 0.0
+    seconds: float = 0.0
     hash: str = ""
 
     @property
@@ -101,8 +116,9 @@ def run_call(plan: Plan, trace: TraceWriter | None = None) -> Outcome:
             first.hang_up()
         hung_up = network.wait(lambda: not alice.calls and not bob.calls, PATIENCE)
     network.close()
+    world = network.world
     return Outcome(
-        seed, profile.name, logged_in, set_up, talked, digits, hung_up, media_after, hash=network.world.hash()
+        seed, profile.name, logged_in, set_up, talked, digits, hung_up, media_after, world.time, hash=world.hash()
     )
 
 
