@@ -22,7 +22,7 @@ TARGETS = sorted(path.stem.removeprefix("fuzz_") for path in Path(__file__).pare
 GOAL = 1_000_000  # executions of a parser
 WHOLE_MACHINE_GOAL = 100_000
 WHOLE_MACHINES = ("server", "softphone")
-MAX_LENGTH = 2048  # octets of an input: twice the length takes twice the time, and shows nothing new
+MAX_LENGTH = 1024  # octets of an input: twice the length takes twice the time, and shows nothing new
 MAX_TRACE = 8192  # a trace has long lines
 START_UP = 120.0  # seconds that a turn may take beyond its time, to import and to read the corpus
 
