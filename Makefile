@@ -27,7 +27,7 @@ $(BIN)/.lint: $(BIN)/.test
 	@touch $@
 
 $(BIN)/.interop: $(BIN)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[interop]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[interop,fleet]'
 	@touch $@
 
 demo: $(BIN)/.base ## set up, then place a real call on the embedded server (DEMO_DIR=folder, ARGS=options)

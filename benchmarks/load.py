@@ -1,7 +1,8 @@
 """`sansio-sip load` beside SIPp: the same calls at the same rate to the same target, in turns.
 
-Two targets. Set-up times are compared at Kamailio with `sansio-sip answer` behind it, where each INVITE is challenged;
-what a call costs the generator, at SIPp's own answering scenario, which costs next to nothing itself.
+Two targets. Set-up times are compared at Kamailio with `sansio-sip answer` behind it, where each INVITE is challenged,
+and beside what each generator says stands what tshark saw of its calls; what a call costs the generator, at SIPp's own
+answering scenario, which costs next to nothing itself.
 """
 
 import csv
@@ -15,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,12 +40,16 @@ HOLD = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run: calls that went through, mean and median of set-up in ms, CPU seconds of the generator a call."""
+    """One run: calls that went through, mean and median of set-up in ms, CPU seconds of the generator a call.
+
+    `wire` is the median as tshark saw it.
+    """
 
     calls: int
     mean: float
     median: float
     cpu: float
+    wire: float = 0.0
 
 
 def run(calls: int = 1000, rate: float = 10.0, cost_rate: float = 100.0) -> str:
@@ -53,17 +58,21 @@ def run(calls: int = 1000, rate: float = 10.0, cost_rate: float = 100.0) -> str:
     Args:
         calls: of each run. rate: calls a second, for set-up times. cost_rate: likewise, for what a call costs.
     """
-    require("kamailio", "sipp")
+    require("kamailio", "sipp", "tshark")
     lines = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for ring in RINGS:
             with target(folder, ring) as peer:
                 theirs, ours = [], []
+                server = ["--server", peer.server("udp")]
                 for _ in range(ROUNDS):
-                    theirs.append(by_sipp(folder, f"127.0.0.1:{peer.port}", calls, rate, domain=peer.domain))
-                    server = ["--server", peer.server("udp")]
-                    ours.append(by_us(server, f"sip:bob@{peer.domain}", calls, rate, peer.domain))
+                    with wire(folder, peer.port) as seen:
+                        one = by_sipp(folder, f"127.0.0.1:{peer.port}", calls, rate, domain=peer.domain)
+                    theirs.append(replace(one, wire=statistics.median(seen)))
+                    with wire(folder, peer.port) as seen:
+                        one = by_us(server, f"sip:bob@{peer.domain}", calls, rate, peer.domain)
+                    ours.append(replace(one, wire=statistics.median(seen)))
             lines.append(_set_up(theirs, ours, rate, ring))
         port = free_port(socket.SOCK_DGRAM)
         with command(["sipp", "-sn", "uas", "-i", "127.0.0.1", "-p", str(port), "-nostdin"], cwd=folder):
@@ -84,6 +93,36 @@ def target(folder: Path, ring: float) -> Iterator[Kamailio]:
         with sansio_sip("answer", f"sip:bob@{peer.domain}", *words) as bob:
             bob.event("onLogin")
             yield peer
+
+
+@contextmanager
+def wire(folder: Path, port: int) -> Iterator[list[float]]:
+    """Milliseconds from the first INVITE of each call that comes to this port until its answer leaves it, by tshark.
+
+    The list is filled when the block ends.
+    """
+    path, times = folder / "calls.pcapng", list[float]()
+    with command(["tshark", "-q", "-i", "lo", "-w", str(path), "-f", f"udp port {port}"]) as lines:
+        lines.until_error("Capturing on")
+        yield times
+    fields = ("frame.time_epoch", "sip.Call-ID", "udp.srcport", "udp.dstport", "sip.Status-Code")
+    reading = ["tshark", "-r", str(path), "-d", f"udp.port=={port},sip", "-Y", 'sip.CSeq.method == "INVITE"']
+    result = subprocess.run(
+        [*reading, "-T", "fields", *(word for name in fields for word in ("-e", name))],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    begun: dict[str, tuple[float, str]] = {}
+    for line in result.stdout.splitlines():
+        moment, call, source, destination, status = line.split("\t")
+        if call not in begun:
+            if not status:
+                begun[call] = float(moment), source
+        elif status == "200" and destination == begun[call][1]:
+            times.append(1000 * (float(moment) - begun[call][0]))
+            begun[call] = 0.0, ""  # that answer may come again
+    path.unlink()
 
 
 def by_sipp(folder: Path, where: str, calls: int, rate: float, *, domain: str = "127.0.0.1") -> Measured:
@@ -133,16 +172,19 @@ def _set_up(theirs: list[Measured], ours: list[Measured], rate: float, ring: flo
     rows = [
         f"Set-up at Kamailio with `sansio-sip answer --ring {ring:g}`: {title}.",
         "",
-        "| generator | median ms | from run to run | mean ms | from run to run |",
-        "|---|---|---|---|---|",
+        "| generator | median ms | from run to run | mean ms | from run to run | by tshark: median ms |",
+        "|---|---|---|---|---|---|",
     ]
-    typical = []
+    typical, seen = [], []
     for name, runs in (("SIPp", theirs), ("sansio-sip load", ours)):
         medians, means = [each.median for each in runs], [each.mean for each in runs]
         typical.append(statistics.median(medians))
+        seen.append(statistics.median(each.wire for each in runs))
         spread, wide = f"{min(medians):.2f} to {max(medians):.2f}", f"{min(means):.2f} to {max(means):.2f}"
-        rows.append(f"| {name} | {typical[-1]:.2f} | {spread} | {statistics.median(means):.2f} | {wide} |")
-    return "\n".join([*rows, "", f"difference of the medians {100 * (typical[1] / typical[0] - 1):+.1f} %"])
+        mean = statistics.median(means)
+        rows.append(f"| {name} | {typical[-1]:.2f} | {spread} | {mean:.2f} | {wide} | {seen[-1]:.2f} |")
+    said, true = (100 * (ours / theirs - 1) for theirs, ours in (typical, seen))
+    return "\n".join([*rows, "", f"difference of the medians {said:+.1f} %, of those by tshark {true:+.1f} %"])
 
 
 def _cost(theirs: Measured, ours: Measured, rate: float) -> str:
