@@ -28,8 +28,8 @@ from .script import Garbled, Heard, Outcome, Role, Send, Step, Verdict, Wait
 
 __all__ = ["CaseFinished", "CaseStarted", "ConformanceRun", "RunFinished", "RunOutput"]
 
-# A target that has closed a flow may need a moment before it takes another: two pauses between REFUSALS tries, of 0.1 to
-# 0.2 s and of 0.2 to 0.4 s.
+# A target that has closed a flow may need a moment before it takes another: two pauses between REFUSALS tries, of 0.1
+# to 0.2 s and of 0.2 to 0.4 s.
 PAUSE = (0.2, 0.4)  # seconds, as SignallingConnection takes them
 
 # So many refused connections in a row, and it is not there.

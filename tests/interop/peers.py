@@ -259,6 +259,35 @@ class Kamailio:
     def __init__(self, *, tls: bool = False) -> None:
         self.port, self.ws_port, self.tls_port = (free_port() for _ in range(3))
         self.tls = tls
+        self.arguments: list[str] = []
+        self.pid_file = Path()
+        self.inside: int | None = None
+        self.lines: Lines | None = None
+
+    def start(self) -> None:
+        """Returns once it listens, with no memory of what was before."""
+        self.pid_file.unlink(missing_ok=True)
+        lines = self.lines = Lines([*enter(self.inside), *self.arguments])
+
+        def up() -> bool:
+            assert lines.process.poll() is None, f"Kamailio ended\n{lines}"
+            return self.pid_file.exists() and listens(lines.process.pid, self.ws_port)
+
+        wait_for(up, "Kamailio is up")
+
+    def kill(self) -> None:
+        """Ends it without a word to anybody, as a crash of the machine would."""
+        assert self.lines is not None
+        pid = self.lines.process.pid
+        for each in (pid, *family(pid)):
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        self.end()
+
+    def end(self) -> None:
+        if self.lines is not None:
+            self.lines.end()
+            self.lines = None
 
     def server(self, transport: str) -> str:
         port = {"ws": self.ws_port, "wss": self.tls_port, "tls": self.tls_port}.get(transport, self.port)
@@ -297,14 +326,17 @@ def kamailio(folder: Path, *, tls: bool = False, rtpengine: str = "", inside: in
     for listener in listeners:
         arguments += ["-l", listener]
     # Shared memory for the transactions of a few hundred calls.
-    with command([*arguments, "-m", "256", "-M", "8"], inside=inside) as lines:
-
-        def up() -> bool:
-            assert lines.process.poll() is None, f"Kamailio ended\n{lines}"
-            return pid_file.exists() and listens(lines.process.pid, peer.ws_port)
-
-        wait_for(up, "Kamailio is up")
+    peer.arguments, peer.pid_file, peer.inside = [*arguments, "-m", "256", "-M", "8"], pid_file, inside
+    try:
+        peer.start()
         yield peer
+    finally:
+        peer.end()
+
+
+def family(pid: int) -> list[int]:
+    """The processes that a process has begun."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def listens(pid: int, port: int) -> bool:

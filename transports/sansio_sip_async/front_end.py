@@ -3,10 +3,11 @@
 import random
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
 
 from sansio_sip.context import Context, Entropy
+from sansio_sip.machine import RootMachine
 from sansio_sip.softphone import Client, Options, Softphone, SoftphoneOptions
 from sansio_sip_devices import AudioBackend
 from sansio_sip_media.engine import MediaEngine
@@ -22,14 +23,30 @@ __all__ = ["FrontEnd"]
 GRACE = 0.5
 
 
+class EventLoop(AsyncRuntime, Protocol):
+    """An event loop with a driver for it."""
+
+    def now(self) -> float:
+        """The loop's time in seconds."""
+
+    def open_driver(
+        self,
+        machine: RootMachine[Any],
+        deliver: Callable[[Any], None],
+        *,
+        network: Callable[[Any], Any] | None = None,
+    ) -> AbstractAsyncContextManager[Any]:
+        """Runs a root machine for the length of the block; gives its driver."""
+
+
 class FrontEnd:
     """The functions of one event loop that a program begins with.
 
     Each takes `network`: what makes another network than real sockets, given the driver.
     """
 
-    def __init__(self, runtime: AsyncRuntime) -> None:
-        self._runtime = runtime
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
 
     @asynccontextmanager
     async def open_softphone(
@@ -51,8 +68,8 @@ class FrontEnd:
         if machine is None:
             context = self._context()
             machine = Softphone(context, MediaEngine(context, OpenSslCrypto()), options)
-        phone = Phone(machine, self._runtime)
-        async with self._runtime.open_driver(machine, phone.deliver, network=network) as phone.driver:
+        phone = Phone(machine, self._loop)
+        async with self._loop.open_driver(machine, phone.deliver, network=network) as phone.driver:
             try:
                 yield phone
             finally:
@@ -79,8 +96,8 @@ class FrontEnd:
         if machine is None:
             context = self._context()
             machine = Client(context, MediaEngine(context, OpenSslCrypto()), options, phone_options)
-        client = ClientHandle(machine, self._runtime)
-        async with self._runtime.open_driver(machine, client.deliver, network=network) as client.driver:
+        client = ClientHandle(machine, self._loop)
+        async with self._loop.open_driver(machine, client.deliver, network=network) as client.driver:
             try:
                 if devices is not None:
                     await client.use_devices(devices)
@@ -90,4 +107,4 @@ class FrontEnd:
 
     def _context(self) -> Context:
         """Real randomness, and Unix time."""
-        return Context(Entropy(random.SystemRandom()), unix_offset=time.time() - self._runtime.now())
+        return Context(Entropy(random.SystemRandom()), unix_offset=time.time() - self._loop.now())

@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
-from sansio_sip.machine import RootMachine
-
 __all__ = ["AsyncRuntime", "Bell", "Event"]
 
 T = TypeVar("T")
@@ -21,18 +19,6 @@ class Event(Protocol):
 
 class AsyncRuntime(Protocol):
     """An event loop."""
-
-    def now(self) -> float:
-        """The loop's time in seconds."""
-
-    def open_driver(
-        self,
-        machine: RootMachine[Any],
-        deliver: Callable[[Any], None],
-        *,
-        network: Callable[[Any], Any] | None = None,
-    ) -> AbstractAsyncContextManager[Any]:
-        """Runs a root machine for the length of the block; gives its driver."""
 
     def event(self) -> Event: ...
 

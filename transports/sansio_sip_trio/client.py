@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Runtime:
-    """See `sansio_sip_async.runtime.AsyncRuntime`."""
+    """See `sansio_sip_async.runtime.AsyncRuntime` and `front_end.EventLoop`."""
 
     def event(self) -> trio.Event:
         return trio.Event()
