@@ -40,6 +40,8 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
 
 from .rtp.packet import RtpPacket
 from .rtp.sequence import TIMESTAMP_MODULUS, Unwrapper, sequence_distance
@@ -104,6 +106,17 @@ class Frame:
     noise: bytes | None = None
 
 
+class _Held(NamedTuple):
+    """A packet that waits: its timestamp without wrap, and how many units it lasts."""
+
+    timestamp: int
+    units: int
+    packet: RtpPacket
+
+
+_timestamp = attrgetter("timestamp")
+
+
 class JitterBuffer:
     """Holds the packets of one source until they are due. One payload format, and comfort noise; no telephone events.
 
@@ -140,7 +153,7 @@ class JitterBuffer:
         self._rate = clock_rate
         self._frame = frame
         self._duration = duration
-        self._packets: list[tuple[int, RtpPacket]] = []  # by timestamp without wrap
+        self._packets: list[_Held] = []  # by timestamp
         self._ssrc: int | None = None
         self._unwrapper = Unwrapper(TIMESTAMP_MODULUS)
         self._transits: deque[tuple[float, float]] = deque(maxlen=MAX_HISTORY)  # arrival in seconds, transit in units
@@ -213,15 +226,15 @@ class JitterBuffer:
             self._begin_timeline()
             if suspect is not None and self._is_of_one_timeline(suspect, transit, timestamp):
                 self._note_transit(suspect[0], now)
-                self._insert(suspect[1], suspect[2])
+                self._insert(_Held(suspect[1], self._units(suspect[2]), suspect[2]))
             elif suspect is not None:
                 self.stray += 1
         self._suspect = None
         self._note_transit(transit, now)
-        if not self._in_time(timestamp, packet, transit, now):
-            return
-        self._late_run = 0
-        self._insert(timestamp, packet)
+        held = _Held(timestamp, self._units(packet), packet)
+        if self._in_time(held, transit, now):
+            self._late_run = 0
+            self._insert(held)
 
     def note_event(self, sequence: int) -> None:
         """A packet of telephone-event has come: its number is no gap. It is not played."""
@@ -242,13 +255,13 @@ class JitterBuffer:
         """Whether one that was set aside came just before this one: after a pause nobody has asked that yet."""
         return suspect[1] < timestamp and abs(transit - suspect[0]) <= MAX_DELAY * self._rate
 
-    def _in_time(self, timestamp: int, packet: RtpPacket, transit: float, now: float) -> bool:
-        units = self._units(packet)
+    def _in_time(self, held: _Held, transit: float, now: float) -> bool:
+        timestamp = held.timestamp
         played = self._last_played
         if self._cursor is None:
             if played is None or timestamp > played:
                 return True
-        elif timestamp + units // 2 >= self._cursor:
+        elif timestamp + held.units // 2 >= self._cursor:
             return True
         elif (played is None or timestamp > played) and self._may_go_back(timestamp):
             self.stretched += max(1, round((self._cursor - timestamp) / self._frame))
@@ -271,17 +284,17 @@ class JitterBuffer:
         limit = MAX_DELAY * self._rate if not self._packets else self._target + self._frame
         return delay <= limit
 
-    def _insert(self, timestamp: int, packet: RtpPacket) -> None:
-        place = bisect_left(self._packets, timestamp, key=_timestamp)
-        if place < len(self._packets) and self._packets[place][0] == timestamp:
+    def _insert(self, held: _Held) -> None:
+        place = bisect_left(self._packets, held.timestamp, key=_timestamp)
+        if place < len(self._packets) and self._packets[place].timestamp == held.timestamp:
             self.duplicates += 1
             return
-        self._packets.insert(place, (timestamp, packet))
+        self._packets.insert(place, held)
         if len(self._packets) > MAX_PACKETS:
             del self._packets[0]
             self.overflow += 1
             if self._cursor is not None:
-                self._cursor = max(self._cursor, self._packets[0][0])
+                self._cursor = max(self._cursor, self._packets[0].timestamp)
 
     def _begin_timeline(self) -> None:
         """Forgets packets and history; the target stays, for the network is the same."""
@@ -350,9 +363,9 @@ class JitterBuffer:
 
     def _begin(self) -> bool:
         """Sets the cursor to the oldest packet if its deadline has come."""
-        if not self._packets or self._delay(self._packets[0][0]) < self._target:
+        if not self._packets or self._delay(self._packets[0].timestamp) < self._target:
             return False
-        self._cursor = self._packets[0][0]
+        self._cursor = self._packets[0].timestamp
         return True
 
     def _next(self, quiet: Callable[[], bool] | None) -> Frame:
@@ -362,7 +375,7 @@ class JitterBuffer:
         self._cut()
         assert self._cursor is not None
         # A sender may be off its own grid by less than half a frame; what is due then is due now.
-        if self._packets and self._packets[0][0] < self._cursor + self._frame // 2:
+        if self._packets and self._packets[0].timestamp < self._cursor + self._frame // 2:
             return self._play(quiet)
         return self._make_up(self._cursor)
 
@@ -373,14 +386,13 @@ class JitterBuffer:
         if excess <= EXCESS_DELAY * self._rate or len(self._packets) < 2:
             return
         wanted = self._cursor + excess
-        while len(self._packets) > 1 and self._packets[1][0] <= wanted:
+        while len(self._packets) > 1 and self._packets[1].timestamp <= wanted:
             del self._packets[0]
             self.skipped += 1
-        self._cursor = self._packets[0][0]
+        self._cursor = self._packets[0].timestamp
 
     def _play(self, quiet: Callable[[], bool] | None) -> Frame:
-        timestamp, packet = self._take()
-        units = self._units(packet)
+        timestamp, units, packet = self._take()
         if packet.payload_type == self.noise_type:
             # Section 4 of RFC 3389: "The RTP timestamp [...] is used to indicate the start of the silence period".
             self._cursor = None
@@ -394,8 +406,8 @@ class JitterBuffer:
         if excess <= self._frame or self._measured < MIN_MEASURED:
             self._long_since = None
         elif self._since_fold >= FOLD_EVERY and self._packets:
-            following, second = self._packets[0]
-            same = self._units(second) == units and second.payload_type != self.noise_type
+            following, lasts, second = self._packets[0]
+            same = lasts == units and second.payload_type != self.noise_type
             if following == self._cursor and same and self._may_fold(quiet):
                 self._take()
                 self._cursor += units
@@ -415,8 +427,9 @@ class JitterBuffer:
             return True
         return self._due - self._long_since >= FOLD_PATIENCE
 
-    def _take(self) -> tuple[int, RtpPacket]:
-        timestamp, packet = self._packets.pop(0)
+    def _take(self) -> _Held:
+        held = self._packets.pop(0)
+        timestamp, units, packet = held
         if self._made_up and self._last_played is not None:
             step = sequence_distance(packet.sequence, self._last_sequence)
             in_order = step == 1 + sum(sequence_distance(packet.sequence, event) > 0 for event in set(self._events))
@@ -430,10 +443,10 @@ class JitterBuffer:
             self._events = deque(later, maxlen=EVENTS_KEPT)
         self._last_played = timestamp
         self._last_sequence = packet.sequence
-        self._last_end = timestamp + self._units(packet)
+        self._last_end = timestamp + units
         self._played.append(timestamp)
         self.played += 1
-        return timestamp, packet
+        return held
 
     def _make_up(self, cursor: int) -> Frame:
         self._made_up += 1
@@ -450,10 +463,6 @@ class JitterBuffer:
             return Frame(None, self._frame)
         self._cursor = cursor + self._frame
         following = None
-        if self._packets and abs(self._packets[0][0] - self._cursor) < self._frame // 2:
-            following = self._packets[0][1].payload
+        if self._packets and abs(self._packets[0].timestamp - self._cursor) < self._frame // 2:
+            following = self._packets[0].packet.payload
         return Frame(None, self._frame, following=following)
-
-
-def _timestamp(entry: tuple[int, RtpPacket]) -> int:
-    return entry[0]

@@ -38,22 +38,25 @@ class MeanLevel:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._readings: deque[float] = deque(maxlen=self.READINGS)
-        self._seconds = self._power = 0.0
+        self._pieces: list[Int16] = []
+        self._seconds = 0.0
 
     def add(self, samples: Int16, rate: int) -> None:
-        """The next piece, int16, shape (n,), at `rate` Hz; an empty one counts for nothing."""
+        """The next piece, int16, shape (n,), at `rate` Hz; an empty one counts for nothing.
+
+        It is kept until a second is full: one sum over all of it costs a tenth of a sum each tick.
+        """
         if not len(samples):
             return
-        single = samples.astype(np.float32)
-        self._power += float(np.dot(single, single)) / rate
+        self._pieces.append(samples)
         self._seconds += len(samples) / rate
         if self._seconds >= self.READ_EVERY:
             self._readings.append(self._context.oracle.consult("audio.level", self._read))
-            self._seconds = self._power = 0.0
+            self._pieces.clear()
+            self._seconds = 0.0
 
     def _read(self) -> float:
-        power = self._power / self._seconds / OVERLOAD**2
-        return max(SILENCE_DBOV, min(0.0, round(10.0 * float(np.log10(power)), 1))) if power > 0.0 else SILENCE_DBOV
+        return round(level_dbov(np.concatenate(self._pieces)), 1)
 
     @property
     def mean(self) -> float | None:

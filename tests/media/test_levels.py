@@ -1,16 +1,18 @@
 """Levels in dBov, and arrays that come out of a trace."""
 
 import base64
+import random
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sansio_sip.context import Context, Entropy
 from sansio_sip.errors import ParseError
 from sansio_sip.trace_codec import TraceCodec
 from sansio_sip_media.arrays import rebuild_array
-from sansio_sip_media.levels import audio_level, level_dbov
+from sansio_sip_media.levels import MeanLevel, audio_level, level_dbov
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,23 @@ def test_silence_has_the_lowest_level(samples: np.typing.NDArray[np.int16]) -> N
 @given(st.lists(st.integers(-32768, 32767), max_size=50))
 def test_a_level_fits_seven_bits(samples: list[int]) -> None:
     assert 0 <= audio_level(np.array(samples, dtype=np.int16)) <= 127
+
+
+def test_a_mean_level_is_read_once_a_second_and_remembers_five() -> None:
+    mean = MeanLevel(Context(Entropy(random.Random(1))))
+    loud, quiet = (np.tile(np.array([-size, size], np.int16), 80) for size in (32767, 3277))
+    for _ in range(49):
+        mean.add(loud, 8000)
+        mean.add(np.zeros(0, np.int16), 8000)
+        assert mean.mean is None
+    mean.add(loud, 8000)
+    assert mean.mean == 0.0
+    for _ in range(50):
+        mean.add(quiet, 8000)
+    assert mean.mean == pytest.approx(-3.0, abs=0.05)  # the mean of the two powers
+    for _ in range(4 * 50):
+        mean.add(quiet, 8000)
+    assert mean.mean == -20.0
 
 
 @given(st.lists(st.integers(-32768, 32767), max_size=50), st.booleans())
