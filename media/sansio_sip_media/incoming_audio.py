@@ -25,6 +25,7 @@ from .jitter_buffer import JitterBuffer
 from .levels import level_dbov
 from .playout import decode_frame
 from .resample import Resampler
+from .rtcp.bursts import BurstGap
 from .rtp.packet import RtpPacket
 from .rtp.receiver import RtpReceiver
 
@@ -54,11 +55,13 @@ class IncomingAudio:
 
     Attributes:
         receiver: statistics of what arrives; None until the first `configure`.
+        bursts: how what was not played comes.
         heard_dropped: chunks lost because nobody read them.
     """
 
     def __init__(self, context: Context, *, in_band_dtmf: bool = False) -> None:
         self.receiver: RtpReceiver | None = None
+        self.bursts = BurstGap()
         self.heard_dropped = 0
         self._context = context
         self._negotiated: Negotiated | None = None
@@ -78,6 +81,8 @@ class IncomingAudio:
         # Of the jitter buffers before the present one.
         self._discarded = 0
         self._concealed = 0
+        self._late = 0
+        self._counted = 0  # frames made up that `bursts` knows
 
     def configure(self, negotiated: Negotiated) -> None:
         """Takes what an offer and its answer have settled. A repeated one keeps what has not changed."""
@@ -105,7 +110,7 @@ class IncomingAudio:
         noise_type = None
         if self._jitter is not None:
             noise_type = self._jitter.noise_type
-            self._discarded, self._concealed = self.discarded, self.concealed
+            self._discarded, self._concealed, self._late = self.discarded, self.concealed, self.late
         self._jitter = JitterBuffer(
             codec.clock_rate, codec.clock_rate // 50, duration=self._decoder.duration, noise_type=noise_type
         )
@@ -157,6 +162,8 @@ class IncomingAudio:
         played = []
         while (frame := self._jitter.pop(now=now, quiet=self._is_quiet)) is not None:
             played.append(decode_frame(self._decoder, frame, self._noise))
+            if frame.payload is not None:
+                self._count(1 if frame.folded is None else 2)
             self._lately.append(played[-1])
         for samples in played:
             self._keep(samples)
@@ -164,6 +171,15 @@ class IncomingAudio:
         if len(played) == 1:
             return played[0]
         return np.concatenate(played) if played else SILENT
+
+    def _count(self, played: int) -> None:
+        """Packets have been played. Only now is it known what the frames made up before them stood for: loss, or a far
+        end that sent nothing."""
+        missed, self._counted = self.concealed - self._counted, self.concealed
+        for _ in range(missed):
+            self.bursts.missed()
+        for _ in range(played):
+            self.bursts.played()
 
     def _is_quiet(self) -> bool:
         """Whether there is a pause between words. A trace may be without audio, so it holds the answer."""
@@ -219,6 +235,20 @@ class IncomingAudio:
         jitter = self._jitter
         now = jitter.late + jitter.duplicates + jitter.overflow + jitter.stray if jitter is not None else 0
         return self._discarded + now
+
+    @property
+    def late(self) -> int:
+        """Packets that came, but not to be played: too late, or more than there was room for."""
+        return self._late + (self._jitter.late + self._jitter.overflow if self._jitter is not None else 0)
+
+    @property
+    def codec(self) -> Codec | None:
+        """What is heard with."""
+        return self._codec
+
+    @property
+    def jitter_buffer(self) -> JitterBuffer | None:
+        return self._jitter
 
     @property
     def concealed(self) -> int:

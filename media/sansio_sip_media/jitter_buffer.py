@@ -46,7 +46,7 @@ from typing import NamedTuple
 from .rtp.packet import RtpPacket
 from .rtp.sequence import TIMESTAMP_MODULUS, Unwrapper, sequence_distance
 
-__all__ = ["Frame", "JitterBuffer"]
+__all__ = ["EXCESS_DELAY", "MAX_DELAY", "Frame", "JitterBuffer"]
 
 # Seconds.
 START_DELAY = 0.060

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from typing import TypeAlias, assert_never
 
 from sansio_sip.context import Context, Private
@@ -69,6 +70,7 @@ from .sdes_transport import SdesTransport
 from .session_sockets import SessionSockets
 from .session_statistics import statistics_of
 from .transport import Arrived, Connected, Failed, Gathered, Interrupted, MediaTransport, Relayed
+from .voip_quality import voip_metrics
 from .webrtc_transport import WebRtcTransport
 
 __all__ = ["MediaSession", "SessionOutput", "State"]
@@ -476,6 +478,8 @@ class MediaSession:
             self._rtcp = RtcpSession(self._context, self.audio.ssrc, self._cname, clock_rate, self.audio.sender)
         self._rtcp.clock_rate = self.audio.codec.clock_rate
         self._rtcp.receiver = self.audio.receiver
+        measured = partial(voip_metrics, self.audio.incoming, self.audio.heard_level)
+        self._rtcp.metrics = measured if negotiated.voip_metrics else None
         if self.state is State.READY:
             self.state = State.CONNECTING
         transport.settle(negotiated, now=now)

@@ -9,6 +9,7 @@ from sansio_sip.softphone.media_plane import MediaStatistics
 from .audio_stream import AudioStream
 from .rtcp.session import RtcpSession
 from .transport import MediaTransport
+from .voip_quality import remote_quality
 
 __all__ = ["statistics_of"]
 
@@ -48,6 +49,7 @@ def statistics_of(
         rtt_ms=None if rtt is None else rtt * 1000,
         remote_lost=rtcp.remote_lost if rtcp is not None else None,
         remote_jitter_ms=rtcp.remote_jitter_ms if rtcp is not None else None,
+        remote_quality=remote_quality(rtcp.remote_metrics) if rtcp is not None else None,
         ice_ms=_between(opened_at, stages.get("ice")),
         dtls_ms=_between(stages.get("ice"), stages.get("dtls")),
         setup_ms=_between(opened_at, flowing_at),

@@ -56,6 +56,7 @@ _MAX_CANDIDATES = 64
 
 _MAX_CANDIDATE_LENGTH = 512
 _MAX_CREDENTIAL = 256  # RFC 8839 section 5.4
+_VOIP_METRICS = "voip-metrics"
 _PACKET_TIMES = (10, 20, 30, 40, 60)
 _DEFAULT_PACKET_TIME = 20  # RFC 3551 section 4.2
 
@@ -167,6 +168,7 @@ class Negotiated:
         dtls_role: ours.
         local_crypto, remote_crypto: the keys that each end sends with, of one suite; with the `srtp` profile always.
         ptime: milliseconds of audio that the peer wants in a packet: 10, 20, 30, 40 or 60.
+        voip_metrics: whether the peer asks for them in RTCP XR (RFC 3611 section 5).
     """
 
     profile: str
@@ -183,6 +185,7 @@ class Negotiated:
     local_crypto: CryptoAttribute | None = None
     remote_crypto: CryptoAttribute | None = None
     ptime: int = _DEFAULT_PACKET_TIME
+    voip_metrics: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,7 @@ class Peer:
     ptime: int
     mid: str | None
     crypto: tuple[CryptoAttribute, ...] = ()
+    voip_metrics: bool = False
 
 
 def section_profile(description: SessionDescription, media: MediaDescription) -> str | None:
@@ -279,6 +283,7 @@ def read_peer(description: SessionDescription, media: MediaDescription, profile:
         ptime=_packet_time(media),
         mid=_token(media.get("mid")),
         crypto=crypto,
+        voip_metrics=_VOIP_METRICS in (inherited(description, media, "rtcp-xr") or "").split(),
     )
 
 

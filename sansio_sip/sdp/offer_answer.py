@@ -132,6 +132,7 @@ class OfferAnswer:
             mid=mid,
             rtcp_mux=True,
             rtcp_mux_only=local.profile == "webrtc",
+            voip_metrics=True,
             crypto=local.crypto,
         )
         sections = [refused_section(section, local) for section in before.sections] or [audio]
@@ -237,6 +238,7 @@ class OfferAnswer:
             mid=peer.mid,
             rtcp_mux=peer.rtcp_mux,
             rtcp_mux_only=section.has("rtcp-mux-only") and local.profile == "webrtc",
+            voip_metrics=peer.voip_metrics,
             crypto=crypto[1:] if crypto is not None else (),
         )
         sections = [refused_section(other, local) for other in offer.media]
@@ -392,4 +394,5 @@ def _negotiated(
         remote_crypto=crypto[0] if crypto is not None else None,
         local_crypto=crypto[1] if crypto is not None else None,
         ptime=peer.ptime,
+        voip_metrics=peer.voip_metrics,
     )

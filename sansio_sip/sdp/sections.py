@@ -90,6 +90,7 @@ def audio_section(
     mid: str | None,
     rtcp_mux: bool,
     rtcp_mux_only: bool = False,
+    voip_metrics: bool = False,
     crypto: tuple[CryptoAttribute, ...] = (),
 ) -> MediaDescription:
     """Our audio. `codecs` in the order of the m= line, telephone-events included."""
@@ -109,6 +110,8 @@ def audio_section(
         rows.append(("rtcp-mux", None))
     if rtcp_mux_only:
         rows.append(("rtcp-mux-only", None))
+    if voip_metrics:
+        rows.append(("rtcp-xr", "voip-metrics"))
     if local.rtcp_port and not webrtc:
         rows.append(("rtcp", str(Rtcp(local.rtcp_port))))
     for codec in codecs:

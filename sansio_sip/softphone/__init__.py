@@ -6,7 +6,7 @@ from .call_info import AccountId, CallDirection, CallInfo, CallState, CallUuid, 
 from .client import Client, ClientOutput
 from .devices import AudioDevice
 from .events import Event
-from .media_plane import MediaPlane, MediaProfile, MediaStatistics
+from .media_plane import MediaPlane, MediaProfile, MediaStatistics, RemoteQuality
 from .options import AccountOptions, Options, SoftphoneOptions
 from .softphone import Softphone, SoftphoneOutput
 
@@ -26,6 +26,7 @@ __all__ = [
     "MediaProfile",
     "MediaStatistics",
     "Options",
+    "RemoteQuality",
     "Softphone",
     "SoftphoneOptions",
     "SoftphoneOutput",

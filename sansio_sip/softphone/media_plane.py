@@ -46,6 +46,7 @@ __all__ = [
     "MediaPlane",
     "MediaProfile",
     "MediaStatistics",
+    "RemoteQuality",
     "Samples",
     "SessionId",
     "SessionNews",
@@ -122,6 +123,38 @@ class IceState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteQuality:
+    """How the peer hears us, by its own word: the VoIP metrics of RTCP XR (RFC 3611 section 4.7). None: not measured.
+
+    Attributes:
+        loss, discarded: share of our packets, 0.0 to 1.0, that were lost on the way, and that came but were not played.
+        burst_density, gap_density: share of both within bursts of loss, and in the gaps between them.
+        burst_ms, gap_ms: how long these last on average.
+        round_trip_ms, end_system_delay_ms: between the ends, and within the peer's.
+        signal_dbm0, noise_dbm0, echo_return_loss_db: of what the peer hears.
+        r_factor: 0 to 100 (ITU-T G.107). mos_listening, mos_conversational: 1.0 to 5.0, without and with delay.
+        jitter_buffer_ms, jitter_buffer_max_ms: of the peer, as it is and at most as things are.
+    """
+
+    loss: float
+    discarded: float
+    burst_density: float
+    gap_density: float
+    burst_ms: int
+    gap_ms: int
+    round_trip_ms: int | None
+    end_system_delay_ms: int
+    signal_dbm0: int | None
+    noise_dbm0: int | None
+    echo_return_loss_db: int | None
+    r_factor: int | None
+    mos_listening: float | None
+    mos_conversational: float | None
+    jitter_buffer_ms: int
+    jitter_buffer_max_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class MediaStatistics:
     """A snapshot of one session. Counters start at 0 when the session is opened. Times in ms, None: not known yet.
 
@@ -133,6 +166,7 @@ class MediaStatistics:
         jitter_ms: interarrival jitter of what we receive (RFC 3550 section A.8).
         rtt_ms: round trip from RTCP (RFC 3550 section 6.4.1), else from ICE consent checks.
         remote_lost, remote_jitter_ms: what the peer reports of our packets.
+        remote_quality: how it hears us, where it tells.
         setup_ms: open_session to the first moment media could flow; ice_ms and dtls_ms are parts of it.
         concealed: frames played out that had to be made up. discarded: packets that came too late or twice.
         local_level_dbfs, remote_level_dbfs: mean level of the last 5 s, of what we send before it is muted, and of what
@@ -153,6 +187,7 @@ class MediaStatistics:
     rtt_ms: float | None = None
     remote_lost: int | None = None
     remote_jitter_ms: float | None = None
+    remote_quality: RemoteQuality | None = None
     ice_ms: float | None = None
     dtls_ms: float | None = None
     setup_ms: float | None = None

@@ -8,8 +8,16 @@ from hypothesis import strategies as st
 from shared import require_shared
 
 from sansio_sip.errors import ParseError
+from sansio_sip_media.rtcp.extended import (
+    DelaySinceLast,
+    DelaySinceLastBlock,
+    OtherBlock,
+    ReceiverReferenceTime,
+    VoipMetrics,
+)
 from sansio_sip_media.rtcp.packets import (
     Bye,
+    ExtendedReport,
     OtherPacket,
     PacketType,
     ReceiverReport,
@@ -33,12 +41,23 @@ blocks = st.builds(
 block_lists = st.lists(blocks, max_size=4).map(tuple)
 items = st.builds(SdesItem, st.integers(1, 255), st.binary(max_size=255))
 chunks = st.builds(SdesChunk, uint32, st.lists(items, max_size=3).map(tuple))
+octet, word, level = st.integers(0, 255), st.integers(0, 0xFFFF), st.integers(-128, 127)
+metrics = st.builds(
+    VoipMetrics, uint32, *[octet] * 4, *[word] * 4, level, level, *[octet] * 4, *[octet] * 3, *[word] * 3
+)
+extended_blocks = (
+    st.builds(ReceiverReferenceTime, st.integers(0, 2**64 - 1))
+    | st.builds(DelaySinceLastBlock, st.lists(st.builds(DelaySinceLast, uint32, uint32, uint32), max_size=3).map(tuple))
+    | metrics
+    | st.builds(OtherBlock, st.sampled_from([0, 1, 2, 3, 6, 8, 255]), octet, words)
+)
 compounds = st.lists(
     st.builds(SenderReport, uint32, st.integers(0, 2**64 - 1), uint32, uint32, uint32, block_lists, words)
     | st.builds(ReceiverReport, uint32, block_lists, words)
     | st.builds(SourceDescription, st.lists(chunks, max_size=3).map(tuple))
     | st.builds(Bye, st.lists(uint32, max_size=4).map(tuple), st.binary(max_size=255))
-    | st.builds(OtherPacket, st.sampled_from([192, 204, 207]), st.integers(0, 31), words),
+    | st.builds(ExtendedReport, uint32, st.lists(extended_blocks, max_size=4).map(tuple))
+    | st.builds(OtherPacket, st.sampled_from([192, 204]), st.integers(0, 31), words),
     min_size=1,
     max_size=4,
 ).map(tuple)

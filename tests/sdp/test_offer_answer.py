@@ -207,6 +207,7 @@ def test_webrtc_offer_whole() -> None:
         "a=setup:actpass",
         "a=rtcp-mux",
         "a=rtcp-mux-only",
+        "a=rtcp-xr:voip-metrics",
         "a=rtpmap:111 opus/48000/2",
         "a=fmtp:111 minptime=10;useinbandfec=1",
         "a=rtpmap:0 PCMU/8000",

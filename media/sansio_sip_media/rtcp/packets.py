@@ -1,6 +1,7 @@
 """RTCP packets (RFC 3550 section 6): sender and receiver reports, source descriptions, goodbyes, and compounds of them.
 
-Feedback (RFC 4585), extended reports (RFC 3611) and application packets are kept as `OtherPacket`, undecoded.
+Extended reports (RFC 3611) hold the blocks of `extended`. Feedback (RFC 4585) and application packets are kept as
+`OtherPacket`, undecoded.
 """
 
 from collections.abc import Iterable
@@ -11,8 +12,11 @@ from typing import TypeAlias
 
 from sansio_sip.errors import ParseError
 
+from .extended import XrBlock, parse_blocks
+
 __all__ = [
     "Bye",
+    "ExtendedReport",
     "OtherPacket",
     "PacketType",
     "ReceiverReport",
@@ -28,7 +32,7 @@ __all__ = [
 
 
 class PacketType(IntEnum):
-    """RFC 3550 section 12.1, RFC 4585 section 6.1."""
+    """RFC 3550 section 12.1, RFC 4585 section 6.1, RFC 3611 section 2."""
 
     SENDER_REPORT = 200
     RECEIVER_REPORT = 201
@@ -36,6 +40,7 @@ class PacketType(IntEnum):
     BYE = 203
     TRANSPORT_FEEDBACK = 205
     PAYLOAD_FEEDBACK = 206
+    EXTENDED_REPORT = 207
 
 
 # The SDES item that names an endpoint (section 6.5.1).
@@ -194,6 +199,18 @@ class Bye:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtendedReport:
+    """XR (RFC 3611 section 2)."""
+
+    ssrc: int
+    blocks: tuple[XrBlock, ...] = ()
+
+    def __bytes__(self) -> bytes:
+        body = _WORD.pack(self.ssrc) + b"".join(map(bytes, self.blocks))
+        return _packet(PacketType.EXTENDED_REPORT, 0, body)
+
+
+@dataclass(frozen=True, slots=True)
 class OtherPacket:
     """Any other type of packet: `count` is the 5-bit field of the header (a format or a subtype)."""
 
@@ -205,7 +222,7 @@ class OtherPacket:
         return _packet(self.kind, self.count, self.body)
 
 
-RtcpPacket: TypeAlias = SenderReport | ReceiverReport | SourceDescription | Bye | OtherPacket
+RtcpPacket: TypeAlias = SenderReport | ReceiverReport | SourceDescription | Bye | ExtendedReport | OtherPacket
 
 
 def _packet(kind: int, count: int, body: bytes) -> bytes:
@@ -265,6 +282,10 @@ def _parse_body(kind: int, count: int, body: bytes, offset: int) -> RtcpPacket:
             return _parse_description(body, count, offset)
         case PacketType.BYE:
             return _parse_bye(body, count, offset)
+        case PacketType.EXTENDED_REPORT:
+            if len(body) < _WORD.size:
+                raise ParseError("RTCP XR ends before its source", offset=offset + len(body))
+            return ExtendedReport(_WORD.unpack_from(body)[0], parse_blocks(body[_WORD.size :], offset + _WORD.size))
         case PacketType.TRANSPORT_FEEDBACK | PacketType.PAYLOAD_FEEDBACK if len(body) < FEEDBACK_HEADER:
             raise ParseError("RTCP feedback ends before its two sources", offset=offset + len(body))
         case _:

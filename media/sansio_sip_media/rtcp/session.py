@@ -11,9 +11,12 @@ that before the first report.
 
 A compound holds a sender report (a receiver report where nothing was sent of late) and our CNAME. The round trip is
 measured from the peer's echo of our last sender report.
+
+Where the peer asks for them, VoIP metrics go along (RFC 3611 section 4.7), and a reference time where we send nothing,
+so that its echo gives a round trip as well (sections 4.4 and 4.5). The reference time of a peer is echoed always.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
@@ -27,8 +30,10 @@ from sansio_sip_media.rtp.receiver import RtpReceiver
 from sansio_sip_media.rtp.sender import RtpSender
 from sansio_sip_media.rtp.sequence import add_timestamp
 
+from .extended import DelaySinceLast, DelaySinceLastBlock, ReceiverReferenceTime, VoipMetrics, XrBlock
 from .packets import (
     Bye,
+    ExtendedReport,
     ReceiverReport,
     ReportBlock,
     RtcpPacket,
@@ -142,12 +147,14 @@ class RtcpSession:
         clock_rate: of the RTP clock, Hz.
         sender: its counts and clock are reported.
         receiver: what it counts is reported; assign another when it is replaced.
+        metrics: gives our VoIP metrics, where the peer asks for them; it is told the round trip. Assign to it.
         bandwidth: of the RTP session, bits a second.
 
     Attributes:
         rtt: seconds to the peer and back, None: not measured yet.
         remote_lost, remote_jitter_ms, remote_fraction_lost: what the peer reports of our packets; None: nothing yet.
             The fraction is from 0.0 to 1.0, over its last interval.
+        remote_metrics: the VoIP metrics of our packets at the peer, or None.
         remote_cname: the peer's canonical name, or None.
         remote_left: whether the peer said goodbye.
         malformed: datagrams that could not be read.
@@ -173,7 +180,9 @@ class RtcpSession:
         self.remote_lost: int | None = None
         self.remote_jitter_ms: float | None = None
         self.remote_fraction_lost: float | None = None
+        self.remote_metrics: VoipMetrics | None = None
         self.remote_cname: str | None = None
+        self.metrics: Callable[[float | None], VoipMetrics | None] | None = None
         self.remote_left = False
         self.malformed = 0
         self._context = context
@@ -189,7 +198,9 @@ class RtcpSession:
         self._interval = MINIMUM_INTERVAL
         self._loss_report: float | None = None
         self._last_sent: tuple[int, float] | None = None  # RTP timestamp, and when it left
-        self._last_sender_reports: dict[int, tuple[int, float]] = {}  # per source: middle of its NTP time, and arrival
+        # Per source: the middle of its NTP time, and its arrival.
+        self._last_sender_reports: dict[int, tuple[int, float]] = {}
+        self._last_references: dict[int, tuple[int, float]] = {}
 
     # Commands
 
@@ -306,6 +317,7 @@ class RtcpSession:
     def _remove_member(self, ssrc: int) -> None:
         self._members.pop(ssrc, None)
         self._last_sender_reports.pop(ssrc, None)
+        self._last_references.pop(ssrc, None)
 
     def _shrink(self, now: float) -> None:
         """Members have left: the wait shrinks in proportion ("reverse reconsideration", section 6.3.4)."""
@@ -334,7 +346,25 @@ class RtcpSession:
             )
         else:
             report = ReceiverReport(self.ssrc, blocks)
-        return report, SourceDescription.of_cname(self.ssrc, self.cname)
+        packets: list[RtcpPacket] = [report, SourceDescription.of_cname(self.ssrc, self.cname)]
+        if extended := self._extended_blocks(report, now):
+            packets.append(ExtendedReport(self.ssrc, extended))
+        return tuple(packets)
+
+    def _extended_blocks(self, report: RtcpPacket, now: float) -> tuple[XrBlock, ...]:
+        blocks: list[XrBlock] = []
+        if self._last_references:
+            delays = [
+                DelaySinceLast(ssrc, last, min(int((now - arrived_at) * 65536), 0xFFFFFFFF))
+                for ssrc, (last, arrived_at) in self._last_references.items()
+            ]
+            blocks.append(DelaySinceLastBlock(tuple(delays)))
+        if self.metrics is not None:
+            if isinstance(report, ReceiverReport):
+                blocks.append(ReceiverReferenceTime(ntp_time(now + self._context.unix_offset)))
+            if (metrics := self.metrics(self.rtt)) is not None:
+                blocks.append(metrics)
+        return tuple(blocks)
 
     def _blocks(self, now: float) -> tuple[ReportBlock, ...]:
         report = self.receiver.take_report() if self.receiver is not None else None
@@ -378,8 +408,23 @@ class RtcpSession:
                         self.remote_left = True
                         self._remove_member(ssrc)
                 self._shrink(now)
+            case ExtendedReport():
+                self._hear(packet.ssrc, now, sends=False)
+                for block in packet.blocks:
+                    self._receive_block(packet.ssrc, block, now)
             case _:
-                pass  # feedback on video, extended reports: nothing that a call of audio acts upon
+                pass  # feedback on video: nothing that a call of audio acts upon
+
+    def _receive_block(self, ssrc: int, block: XrBlock, now: float) -> None:
+        match block:
+            case ReceiverReferenceTime() if ssrc in self._members:
+                self._last_references[ssrc] = (middle(block.ntp_time), now)
+            case DelaySinceLastBlock():
+                for row in block.receivers:
+                    if row.ssrc == self.ssrc and row.last_reference:
+                        self._measure(row.last_reference, row.delay, now)
+            case VoipMetrics() if block.ssrc == self.ssrc:
+                self.remote_metrics = block
 
     def _hear(self, ssrc: int, now: float, *, sends: bool) -> None:
         if ssrc == self.ssrc:
@@ -402,10 +447,12 @@ class RtcpSession:
             self.remote_fraction_lost = block.fraction_lost / 256
             self._loss_report = self.remote_fraction_lost
             self.remote_jitter_ms = 1000 * block.jitter / self.clock_rate
-            if not block.last_sender_report:
-                continue
-            # "the round-trip propagation delay to SSRC_r as (A - LSR - DLSR)" (section 6.4.1)
-            arrival = middle(ntp_time(now + self._context.unix_offset))
-            trip = (arrival - block.last_sender_report - block.delay_since_last) & 0xFFFFFFFF
-            # A peer whose clock runs fast can make it come out just below 0, which wraps.
-            self.rtt = trip / 65536 if trip < 1 << 31 else 0.0
+            if block.last_sender_report:
+                self._measure(block.last_sender_report, block.delay_since_last, now)
+
+    def _measure(self, last: int, delay: int, now: float) -> None:
+        """ "the round-trip propagation delay to SSRC_r as (A - LSR - DLSR)" (section 6.4.1)"""
+        arrival = middle(ntp_time(now + self._context.unix_offset))
+        trip = (arrival - last - delay) & 0xFFFFFFFF
+        # A peer whose clock runs fast can make it come out just below 0, which wraps.
+        self.rtt = trip / 65536 if trip < 1 << 31 else 0.0
