@@ -46,7 +46,7 @@ interop: $(BIN)/.interop ## the tests against real peers; those that are absent 
 	$(BIN)/python -m pytest -m 'interop and not soak' $(AGAIN) $(ARGS)
 
 soak: $(BIN)/.test ## long seeded runs in virtual time
-	$(BIN)/python -m pytest -m soak $(ARGS)
+	$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
 
 bench: $(BIN)/.base ## benchmarks beside the peers, as ratios
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

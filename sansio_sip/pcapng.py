@@ -2,14 +2,15 @@
 
 A trace knows what machines were told and said, not what was on the wire. So headers of IP, UDP and TCP are made here
 from the addresses that the trace tells, each machine is an interface of its own, and what the trace has left out is
-left out again: SRTP and DTLS are not there, and of RTP recorded without audio the samples are zero. TCP comes without
-handshakes; TLS, which machines never see, comes in the clear.
+left out again: SRTP and DTLS that were sent are not there, and of RTP recorded without audio the samples are zero. SRTP
+that came is RTP again, as the trace has what was in it: no key is needed to look at it, and none is kept. TCP comes
+without handshakes; TLS, which machines never see, comes in the clear.
 """
 
 import json
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -24,6 +25,7 @@ SECTION, INTERFACE, ENHANCED = 0x0A0D0D0A, 1, 6
 BYTE_ORDER = 0x1A2B3C4D
 LINK_RAW = 101  # packets begin with the header of IPv4 or IPv6
 IF_NAME = 2
+UNPROTECTED = ("srtp.unprotect", "srtcp.unprotect")  # what a trace calls the contents of SRTP and SRTCP
 MAX_SEGMENT = 1400  # octets of a TCP segment, as on a common path
 ACK_PUSH = 0x5018  # a header of five words; flags PSH and ACK
 
@@ -47,6 +49,7 @@ def packets_of(lines: Iterable[str]) -> Iterator[Packet]:
     offsets: dict[str, float] = {}
     times: dict[str, float] = {}
     flows: dict[tuple[str, str], tuple[Address, Address | None]] = {}
+    arrived: Packet | None = None  # what the rows after it may still say the contents of
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
@@ -57,15 +60,28 @@ def packets_of(lines: Iterable[str]) -> Iterator[Packet]:
                 offsets[name] = float(row["unix"])
             elif "i" in row:
                 times[name] = offsets[name] + float(row["t"])
+                if arrived is not None:
+                    yield arrived
+                    arrived = None
                 if row["i"] in ("flow_opened", "flow_accepted"):
                     fields = codec.decode_fields(row["a"])
                     flows[name, fields["flow"]] = (fields["local"], fields.get("remote"))
                 elif row["i"] in ("receive_datagram", "receive_stream"):
-                    yield from _packet(name, times[name], False, row["a"], codec, flows)
+                    arrived = _packet(name, times[name], False, row["a"], codec, flows)
+            elif row.get("q") in UNPROTECTED and arrived is not None and name == arrived.machine:
+                if isinstance(contents := codec.decode(row["r"]), bytes):
+                    arrived = replace(arrived, data=contents)
             elif "o" in row and str(row["o"].get("c", "")).partition(":")[2] in ("SendDatagram", "SendStream"):
-                yield from _packet(name, times.get(name, offsets[name]), True, row["o"]["f"], codec, flows)
+                if arrived is not None:
+                    yield arrived
+                    arrived = None
+                sent = _packet(name, times.get(name, offsets[name]), True, row["o"]["f"], codec, flows)
+                if sent is not None:
+                    yield sent
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ParseError(f"line {number} is no row of a trace ({type(error).__name__}: {error})") from None
+    if arrived is not None:
+        yield arrived
 
 
 def _packet(
@@ -75,16 +91,17 @@ def _packet(
     row: Mapping[str, Any],
     codec: TraceCodec,
     flows: Mapping[tuple[str, str], tuple[Address, Address | None]],
-) -> Iterator[Packet]:
+) -> Packet | None:
     local, remote = flows.get((name, row["flow"]), (None, None))
     far = codec.decode(row["destination" if sent else "source"]) if "source" in row or "destination" in row else remote
     if local is None or far is None or is_opaque(row["data"]):
-        return
+        return None
     data = bytes(codec.decode(row["data"]))
     protocol = TCP if "source" not in row and "destination" not in row else UDP
-    if data:
-        source, destination = (local, far) if sent else (far, local)
-        yield Packet(time, name, sent, protocol, source, destination, data)
+    if not data:
+        return None
+    source, destination = (local, far) if sent else (far, local)
+    return Packet(time, name, sent, protocol, source, destination, data)
 
 
 def pcapng(packets: Iterable[Packet]) -> Iterator[bytes]:

@@ -5,14 +5,18 @@ import struct
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
-from simulation.phones import SIP_UDP, SIP_WS, Network
+from simulation.calls import ALICE_HZ, Plan, run_call
+from simulation.phones import SIP_UDP, SIP_WS, Network, pitch
 
 from sansio_sip.effects import Address
 from sansio_sip.errors import ParseError
 from sansio_sip.pcapng import TCP, UDP, Packet, packets_of, pcapng
 from sansio_sip.trace import TraceWriter
 from sansio_sip_cli.main import main
+from sansio_sip_media.codecs.g711 import decode_table
+from sansio_sip_media.rtp.packet import RtpPacket
 
 
 @pytest.fixture(params=[SIP_UDP, SIP_WS], ids=["udp", "ws"])
@@ -77,6 +81,46 @@ def test_blocks_are_whole_and_headers_true() -> None:
     ip = blocks[2][28:48]
     total = sum(struct.unpack("!10H", ip))
     assert (total & 0xFFFF) + (total >> 16) == 0xFFFF
+
+
+@pytest.fixture(scope="module")
+def protected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trace of a call with SRTP, in which a tone is played to bob."""
+    path = tmp_path_factory.mktemp("srtp") / "call.trace"
+    lines: list[str] = []
+    run_call(Plan(1, seconds=3.0), trace=TraceWriter(lines.append, full=True))
+    path.write_text("".join(lines))
+    return path
+
+
+def test_srtp_that_came_is_exported_as_what_was_in_it(protected: Path) -> None:
+    lines = protected.read_text().splitlines()
+    media = [packet for packet in packets_of(lines) if packet.machine == "bob" and packet.data[0] >> 6 == 2]
+    speech = [RtpPacket.parse(packet.data) for packet in media if packet.data[1] & 0x7F == 0]
+    assert len(speech) >= 30
+    assert {len(packet.payload) for packet in speech} == {160}
+    heard = b"".join(packet.payload for packet in speech)
+    assert pitch(decode_table("pcmu")[np.frombuffer(heard, np.uint8)]) == pytest.approx(ALICE_HZ, abs=5.0)
+    # Where the trace does not have the contents, the packet stays as it came.
+    without = list(packets_of(line for line in lines if "srtp.unprotect" not in line))
+    as_it_came = [len(packet.data) for packet in without if packet.machine == "bob" and packet.data[0] >> 6 == 2]
+    tag = 16  # octets that AES-GCM adds
+    assert as_it_came == [len(packet.data) + (tag if packet.data[1] != 200 else 0) for packet in media]
+
+
+@pytest.mark.interop
+def test_tshark_reads_the_media_of_a_call_with_srtp(protected: Path, tmp_path: Path) -> None:
+    if shutil.which("tshark") is None:
+        pytest.skip("tshark is not installed")
+    out = tmp_path / "call.pcapng"
+    assert run("export", protected, "-o", out) == 0
+    # The description says SRTP; what the trace has is RTP.
+    options = ["--disable-protocol", "sdp", "-d", "udp.port==40000,rtp", "-q", "-z", "rtp,streams"]
+    streams = subprocess.run(
+        ["tshark", "-r", str(out), *options], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    assert streams.count("g711U") == 2
+    assert "telephone-event" in streams
 
 
 @pytest.mark.interop
