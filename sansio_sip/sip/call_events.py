@@ -23,6 +23,7 @@ __all__ = [
     "EndKind",
     "HeaderRows",
     "IncomingCall",
+    "InfoAnswered",
     "InfoReceived",
     "MessageReceived",
     "ReferProgress",
@@ -151,6 +152,14 @@ class InfoReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class InfoAnswered:
+    """An INFO of ours has its final response: `status`, or 408 or 503 where none came."""
+
+    call: CallId
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class MessageReceived:
     """A MESSAGE (RFC 3428), already answered. `call` is None outside of calls; `content_type` is `type/subtype`."""
 
@@ -178,8 +187,8 @@ class ReferReceived:
 class ReferProgress:
     """How a `refer` of ours goes, as the peer says; `final` comes once, the last.
 
-    `status` is that of the call that the peer has made, or of a refusal of the REFER itself; 0 where the call was over
-    before a final one came.
+    `status` is that of the call that the peer has made, or of a refusal of the REFER itself; 408 where she has told
+    nothing for too long. It goes on after `CallEnded`.
     """
 
     call: CallId
@@ -232,6 +241,7 @@ CallEvent: TypeAlias = (
     | CallConfirmed
     | CallEnded
     | CallRedirected
+    | InfoAnswered
     | InfoReceived
     | MessageReceived
     | ReferReceived

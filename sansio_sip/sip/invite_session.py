@@ -85,7 +85,7 @@ class InviteSession:
         self._branch: Branch | None = None  # of the dialog that counts
         self._invitation: Invitation | None = None  # of the peer
         self._farewell = Farewell(self._wire, timing)
-        self._outcomes = RequestOutcomes(self._referrals)
+        self._outcomes = RequestOutcomes(self._wire, self._referrals)
 
     @property
     def dialog(self) -> Dialog | None:
@@ -99,8 +99,8 @@ class InviteSession:
 
     @property
     def may_be_forgotten(self) -> bool:
-        """Whether it is over, and no late copy of a response can come any more."""
-        return self.is_over and not self._sent
+        """Whether it is over, no late copy of a response can come any more, and no REFER is under way."""
+        return self.is_over and not self._sent and not self._referrals
 
     # Commands: the caller's
 
@@ -171,14 +171,13 @@ class InviteSession:
             raise LocalProtocolError(f"cannot reject call {self.call} with {status}: give a status from 300 to 699")
         self._demand("reject", SessionState.RINGING)
         self._respond_to_invite(status, headers)
-        cause = "Redirected" if status < 400 else "Rejected"
-        self._terminate(now, CallEnd(EndKind.REJECTED, "local", status, cause))
+        self._terminate(now, CallEnd(EndKind.REJECTED, "local", status, "Redirected" if status < 400 else "Rejected"))
 
     # Commands: anybody's
 
     def hangup(self, reason: Reason | None = None, *, now: float) -> None:
         """Ends the call by CANCEL, 480 or BYE. Gives CallEnded at once, and does nothing where that was said."""
-        headers: HeaderRows = (("Reason", str(reason)),) if reason is not None else ()
+        headers = (("Reason", str(reason)),) if reason is not None else ()
         match self.state:
             case SessionState.CALLING | SessionState.PROCEEDING:
                 self._give_up_invite(CallEnd(EndKind.CANCELED, "local", 487, "Canceled"), headers)
@@ -295,13 +294,14 @@ class InviteSession:
         """A request within a dialog of this call; not ACK, not CANCEL."""
         branch = self.branch_of(request.from_.tag or "")
         dialog = branch.dialog if branch is not None else None
-        if dialog is None or self.state is SessionState.TERMINATED:
+        over = self.state in ENDED_STATES and not (request.method == "NOTIFY" and self._referrals)
+        if dialog is None or (over and self.state is SessionState.TERMINATED):
             self._wire.respond(transaction, request, 481)
         elif dialog.admit(request):
             self._wire.respond(transaction, request, 500)
         elif request.method == "BYE":
             self._on_bye(dialog, transaction, request, now)
-        elif self.state is SessionState.LEAVING:
+        elif over and self.state is SessionState.LEAVING:
             self._wire.respond(transaction, request, 481)
         else:
             self._on_request(dialog, transaction, request, now)

@@ -7,11 +7,12 @@ response, or none, means to the part that has asked; and what RFC 3261 section 1
 from typing import assert_never
 
 from .branch import Branch
-from .call_events import CallEnd, EndKind
+from .call_events import CallEnd, EndKind, InfoAnswered
 from .message import Response
 from .sent_requests import Purpose, Sent
 from .transactions.outputs import FailureReason
 from .transfer import Referrals
+from .wire import Wire
 
 __all__ = ["RequestOutcomes"]
 
@@ -19,7 +20,8 @@ __all__ = ["RequestOutcomes"]
 class RequestOutcomes:
     """Tells the parts of one session, and its session how the dialog stands."""
 
-    def __init__(self, referrals: Referrals) -> None:
+    def __init__(self, wire: Wire, referrals: Referrals) -> None:
+        self._wire = wire
         self._referrals = referrals
 
     def answered(self, sent: Sent, response: Response, branch: Branch | None, *, now: float) -> CallEnd | None:
@@ -33,11 +35,17 @@ class RequestOutcomes:
                 branch.renegotiation.response(sent, response, now=now)
             case Purpose.REFER:
                 self._referrals.response(sent.request.cseq.number, response, now=now)
-            case Purpose.INFO | Purpose.MESSAGE:
+            case Purpose.INFO:
+                self._wire.put(InfoAnswered(self._wire.call, response.status))
+            case Purpose.MESSAGE:
                 pass
-            case Purpose.SURPLUS_BYE | Purpose.PRACK | Purpose.NOTIFY:
-                # What a PRACK is for has its own fate, and a subscription that is gone ends no call (RFC 5057 5.1).
+            case Purpose.NOTIFY:
+                # A subscription that is gone ends no call (RFC 5057 section 5.1).
+                if response.status in (408, 481):
+                    self._referrals.unheard(sent.request)
                 return None
+            case Purpose.SURPLUS_BYE | Purpose.PRACK:
+                return None  # what a PRACK is for has its own fate
             case Purpose.INVITE | Purpose.BYE:
                 raise AssertionError(sent.purpose)
             case _:
@@ -59,9 +67,14 @@ class RequestOutcomes:
                     branch.renegotiation.failed(status, now=now)
             case Purpose.REFER:
                 self._referrals.failed(sent.request.cseq.number, status)
-            case Purpose.INFO | Purpose.MESSAGE:
+            case Purpose.INFO:
+                self._wire.put(InfoAnswered(self._wire.call, status))
+            case Purpose.MESSAGE:
                 pass
-            case Purpose.SURPLUS_BYE | Purpose.PRACK | Purpose.NOTIFY:
+            case Purpose.NOTIFY:
+                self._referrals.unheard(sent.request)
+                return None
+            case Purpose.SURPLUS_BYE | Purpose.PRACK:
                 return None
             case Purpose.INVITE | Purpose.BYE:
                 raise AssertionError(sent.purpose)

@@ -8,15 +8,16 @@ Theory of operation
     REFER: ReferReceived -> accept() -> 202, NOTIFY 100 -> progress(180) -> NOTIFY -> progress(200) -> NOTIFY
                             reject() -> 603
 
-A REFER and its NOTIFYs belong together by the REFER's CSeq number, the `id` of its Event. The implicit subscription
-lives no longer than its call: with the dialog goes the way to tell of it.
+A REFER and its NOTIFYs belong together by the REFER's CSeq number, the `id` of its Event. The implicit subscription is
+a usage of the dialog by itself (RFC 5057 section 4.1): when the call has ended by BYE it goes on, either way, until its
+last NOTIFY, or `LIFETIME` after the one before.
 """
 
 from dataclasses import replace
 from enum import Enum
 
 from sansio_sip.errors import LocalProtocolError, ParseError
-from sansio_sip.timers import Deadlines
+from sansio_sip.timers import Deadlines, earlier
 
 from .call_events import ReferProgress, ReferReceived
 from .dialog import Dialog
@@ -55,6 +56,12 @@ class Referrals:
         self._ours: dict[int, int] = {}  # by our name: the CSeq number, which a challenge changes
         self._theirs: dict[int, tuple[Referral, TransactionId, Request, Dialog]] = {}
         self._deadlines: Deadlines[int] = Deadlines()
+        self._reported: dict[int, int] = {}  # of the peer's: the status that she was told last
+        self._expiries: Deadlines[int] = Deadlines()
+
+    def __bool__(self) -> bool:
+        """Whether any is under way."""
+        return bool(self._ours or self._theirs)
 
     # Ours
 
@@ -143,13 +150,13 @@ class Referrals:
             self._theirs[number] = (Referral.ASKED, transaction, request, dialog)
             self._wire.put(ReferReceived(self._wire.call, number, target, replaces, referred_by))
 
-    def accept(self, number: int) -> None:
+    def accept(self, number: int, *, now: float) -> None:
         """Says that we will call. Raises LocalProtocolError where it does not wait for that."""
         transaction, request, dialog = self._asked(number)
         self._theirs[number] = (Referral.ACCEPTED, transaction, request, dialog)
         self._wire.respond(transaction, request, 202, (("Contact", str(self._wire.identity.contact)),))
         # RFC 3515 section 2.4.4: "The agent MUST [...] immediately send a NOTIFY".
-        self._notify(number, dialog, 100)
+        self.progress(number, 100, now=now)
 
     def reject(self, number: int, status: int = 603) -> None:
         """Raises LocalProtocolError where it does not wait for an answer, or `status` refuses nothing."""
@@ -159,36 +166,47 @@ class Referrals:
         del self._theirs[number]
         self._wire.respond(transaction, request, status)
 
-    def progress(self, number: int, status: int) -> None:
+    def progress(self, number: int, status: int, *, now: float) -> None:
         """Tells the peer how the call goes that she has asked for. Nothing is sent where nobody listens any more."""
         row = self._theirs.get(number)
         if row is not None and row[0] is Referral.ACCEPTED:
-            self._notify(number, row[3], status)
+            self._notify(number, row[3], status, "noresource" if status >= 200 else "")
             if status >= 200:
-                del self._theirs[number]
+                self._forget(number)
+            else:
+                self._reported[number] = status
+                self._expiries.update(number, now + LIFETIME)
+
+    def unheard(self, notify: Request) -> None:
+        """A NOTIFY of ours has met nobody: RFC 6665 section 4.2.2 has the subscription end there."""
+        text = notify.event.parameter("id") if notify.event is not None else None
+        if text is not None:
+            self._forget(int(text))
 
     # Ends and time
 
     def end(self) -> None:
-        """The call is over, and the dialog with it."""
-        for number in list(self._ours):
-            self._finish(number, 0)
-        for state, transaction, request, _ in self._theirs.values():
+        """The call is over. What was asked for and not accepted is refused; subscriptions go on."""
+        for number, (state, transaction, request, _) in list(self._theirs.items()):
             if state is Referral.ASKED:
+                del self._theirs[number]
                 self._wire.respond(transaction, request, 487)
-        self._theirs.clear()
 
     def handle_timeout(self, *, now: float) -> None:
         for number in self._deadlines.due(now):
             self._finish(number, 408)
+        for number in self._expiries.due(now):
+            self._notify(number, self._theirs[number][3], self._reported[number], "timeout")
+            self._forget(number)
 
     def next_timeout(self) -> float | None:
-        return self._deadlines.next()
+        return earlier(self._deadlines.next(), self._expiries.next())
 
     # Small helpers
 
-    def _notify(self, number: int, dialog: Dialog, status: int) -> None:
-        state = f"active;expires={LIFETIME}" if status < 200 else "terminated;reason=noresource"
+    def _notify(self, number: int, dialog: Dialog, status: int, over: str) -> None:
+        """`over`: why it is the last; empty where it is not."""
+        state = f"terminated;reason={over}" if over else f"active;expires={LIFETIME}"
         headers = (
             ("Contact", str(self._wire.identity.contact)),
             ("Event", f"refer;id={number}"),
@@ -211,6 +229,11 @@ class Referrals:
         if self._ours.pop(number, None) is not None:
             self._deadlines.remove(number)
             self._wire.put(ReferProgress(self._wire.call, number, status, final=True))
+
+    def _forget(self, number: int) -> None:
+        self._theirs.pop(number, None)
+        self._reported.pop(number, None)
+        self._expiries.remove(number)
 
     def _asked(self, number: int) -> tuple[TransactionId, Request, Dialog]:
         row = self._theirs.get(number)

@@ -289,7 +289,7 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call, or no REFER of that number waits.
         """
-        self._do(call, "follow a REFER", lambda session: session.referrals.accept(refer), now)
+        self._do(call, "follow a REFER", lambda session: session.referrals.accept(refer, now=now), now)
 
     def reject_refer(self, call: CallId, refer: int, status: int = 603, *, now: float) -> None:
         """Raises LocalProtocolError: no such call, no REFER of that number waits, or `status` refuses nothing."""
@@ -301,7 +301,7 @@ class UserAgent:
         Raises:
             LocalProtocolError: no such call.
         """
-        self._do(call, "report on a REFER", lambda session: session.referrals.progress(refer, status), now)
+        self._do(call, "report on a REFER", lambda session: session.referrals.progress(refer, status, now=now), now)
 
     # Commands: outside of calls
 

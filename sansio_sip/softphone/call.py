@@ -40,11 +40,12 @@ class Referral:
     """A peer's wish that we call somebody (REFER).
 
     Attributes:
-        call: in which it was said, under the number `refer`.
+        account, sip: the call in which it was said, under the number `refer`; it may end before this one.
         replaces, referred_by: header values that go into the INVITE.
     """
 
-    call: CallUuid
+    account: AccountId
+    sip: CallId
     refer: int
     target: SipUri
     replaces: str | None = None

@@ -37,6 +37,7 @@ from sansio_sip.sip.call_events import (
     CallRedirected,
     DescriptionChanged,
     IncomingCall,
+    InfoAnswered,
     InfoReceived,
     MessageReceived,
     ReferProgress,
@@ -51,7 +52,7 @@ from .account import Account
 from .call import Call
 from .call_ends import CallEnds
 from .call_info import AccountId, CallDirection, CallInfo, CallUuid
-from .call_keys import KeyWay, send_keys_by_info
+from .call_keys import InfoKeys, KeyWay
 from .call_media import CallMedia
 from .call_table import AccountTouched, CallControlOutput, CallTable
 from .call_transfer import Transfers
@@ -86,7 +87,8 @@ class CallControl:
         self._relocation = Relocation(self._calls, media, self._renegotiation, self._calls.account)
         self._transfers = Transfers(self._calls)
         self.media = CallMedia(self._calls, media, self._relocation)
-        self._ends = CallEnds(self._calls, media, self.media, self._transfers)
+        self._keys = InfoKeys(self._calls)
+        self._ends = CallEnds(self._calls, media, self.media, self._transfers, self._keys)
         drain = self._drain_media
         self.incoming = IncomingCalls(
             context, self._calls, media, self.media, self._ends, self._transfers, max_calls, drain
@@ -114,7 +116,7 @@ class CallControl:
     def send_dtmf(self, call: CallUuid, digits: str, *, by: KeyWay, now: float) -> None:
         """Queues digits. Raises LocalProtocolError for a bad one, or where none can be sent."""
         if by == "info":
-            send_keys_by_info(self._calls, call, digits, now=now)
+            self._keys.send(call, digits, now=now)
             return
         self._media.send_dtmf(self.media.session(call, "send digits"), digits, in_band=by == "sound", now=now)
         self._drain_media(now)
@@ -180,8 +182,10 @@ class CallControl:
             said_by_message(self._calls, account.id, output)
             return
         call = self._calls.by_sip(account.id, output.call)
-        if call is None:
-            return  # refused, or ended by us already
+        if call is None:  # refused, or over
+            for over in self._transfers.told_after_end(account.id, output) if isinstance(output, ReferProgress) else ():
+                self._hang_up(over, now)
+            return
         match output:
             case CallProgress():
                 self._outgoing.progressed(call, output, now=now)
@@ -191,6 +195,8 @@ class CallControl:
                 self.incoming.confirmed(call, output, now=now)
             case CallEnded():
                 self._ends.end(call, output.end, now=now)
+            case InfoAnswered():
+                self._keys.answered(call, now=now)
             case InfoReceived():
                 said_by_info(self._calls, call, output)
             case CallRedirected():
@@ -258,12 +264,13 @@ class CallControl:
     def handle_timeout(self, *, now: float) -> None:
         self._media.handle_timeout(now=now)
         self._drain_media(now)
+        self._keys.handle_timeout(now=now)
         for call, cause in self._relocation.handle_timeout(now=now):
             self._fail(call, cause, now)
         self._drain_media(now)
 
     def next_timeout(self) -> float | None:
-        deadlines = (self._media.next_timeout(), self._relocation.next_timeout())
+        deadlines = (self._media.next_timeout(), self._relocation.next_timeout(), self._keys.next_timeout())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def poll_output(self) -> CallControlOutput | None:

@@ -9,6 +9,7 @@ from sansio_sip.sip.call_events import CallEnd, EndKind
 from . import events
 from .call import Call
 from .call_info import CallDirection, CallState, HangupInfo
+from .call_keys import InfoKeys
 from .call_media import CallMedia
 from .call_table import CallTable, unless_over
 from .call_transfer import Transfers
@@ -20,11 +21,14 @@ __all__ = ["CallEnds"]
 class CallEnds:
     """Ends calls, and says so. Whoever has one ended drains the engine afterwards."""
 
-    def __init__(self, table: CallTable, engine: MediaPlane, media: CallMedia, transfers: Transfers) -> None:
+    def __init__(
+        self, table: CallTable, engine: MediaPlane, media: CallMedia, transfers: Transfers, keys: InfoKeys
+    ) -> None:
         self._table = table
         self._engine = engine
         self._media = media
         self._transfers = transfers
+        self._keys = keys
 
     def hang_up(self, call: Call, *, now: float) -> None:
         """Ends a call by CANCEL, 480 or BYE, whichever its state asks for."""
@@ -61,3 +65,4 @@ class CallEnds:
         else:
             self._table.put(events.CallFailed(call.account, call.info, call.failure or end.cause))
         self._media.close(call, now=now)
+        self._keys.ended(call.uuid)

@@ -106,6 +106,10 @@ class CallTable:
     def user_agent(self, call: Call) -> UserAgent:
         return self._accounts[call.account].user_agent
 
+    def agent_of(self, account: AccountId) -> UserAgent | None:
+        """None where the account was removed."""
+        return self._accounts[account].user_agent if account in self._accounts else None
+
     def put(self, output: CallControlOutput) -> None:
         self.outbox.put(output)
 

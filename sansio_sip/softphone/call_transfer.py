@@ -5,22 +5,26 @@ Theory of operation
     transfer():  REFER -> TransferProgress... -> TransferCompleted (the call is hung up) or TransferFailed (it goes on)
     the peer's:  REFER -> 202, TransferRequested -> accept() -> a new call, whose progress the peer is told
 
-A transfer that was accepted ties two rows: the call in which it was asked for, and the new one (`Call.referral`). A
+A transfer that was accepted ties two rows: the call in which it was asked for, and the new one (`Call.referral`). The
+former may end meanwhile, at either end: what becomes of the transfer is told all the same (RFC 5057). A
 call that is to take another's place (`Call.replaces`) hangs that one up when it is answered.
 """
 
 from sansio_sip.errors import LocalProtocolError
-from sansio_sip.sip.call_events import CallEnd, ReferProgress, ReferReceived
+from sansio_sip.sip.call_events import CallEnd, CallId, ReferProgress, ReferReceived
 from sansio_sip.sip.policy import Consent
 from sansio_sip.sip.status import cause_of
 from sansio_sip.sip.uri import SipUri
 
 from . import events
 from .call import Call, Referral, target_uri
-from .call_info import CallState, CallUuid
-from .call_table import CallTable, unless_over
+from .call_info import AccountId, CallState, CallUuid
+from .call_table import AccountTouched, CallTable, unless_over
 
 __all__ = ["Transfers"]
+
+MAX_PARTED = 64
+"""Calls that have ended while the far end still calls somebody for us; each is told of for 3 minutes at most."""
 
 
 class Transfers:
@@ -28,6 +32,7 @@ class Transfers:
 
     def __init__(self, table: CallTable) -> None:
         self._table = table
+        self._parted: dict[tuple[AccountId, CallId], Call] = {}
 
     # Ours
 
@@ -98,7 +103,8 @@ class Transfers:
             user_agent.accept_refer(call.sip, output.refer, now=now)
         self._table.touched(call)
         referral = Referral(
-            call=call.uuid,
+            account=call.account,
+            sip=call.sip,
             refer=output.refer,
             target=output.target,
             replaces=str(output.replaces) if output.replaces is not None else None,
@@ -145,6 +151,24 @@ class Transfers:
     def ended(self, call: Call, end: CallEnd, *, now: float) -> None:
         """A call is over. Whoever asked for it hears so, unless it was answered before."""
         self._finish(call, end.status if end.status >= 300 else 487, now)
+        if call.asked is not None:
+            # Nobody can decide any more, and the far end may wait for the answer still.
+            self._report(call.asked, 487, now)
+            call.asked = None
+        if call.transfers and call.sip is not None:
+            self._parted[call.account, call.sip] = call
+            if len(self._parted) > MAX_PARTED:
+                del self._parted[next(iter(self._parted))]
+
+    def told_after_end(self, account: AccountId, output: ReferProgress) -> tuple[Call, ...]:
+        """What the far end of a call that has ended says of a transfer of ours. Returns calls to be hung up."""
+        call = self._parted.get((account, output.call))
+        if call is None:
+            return ()
+        over = self.progress(call, output)
+        if not call.transfers:
+            del self._parted[account, output.call]
+        return over
 
     def _finish(self, call: Call, status: int, now: float) -> None:
         referral, call.referral = call.referral, None
@@ -153,13 +177,12 @@ class Transfers:
 
     def _report(self, referral: Referral, status: int, now: float) -> None:
         """Tells the far end, as long as it listens."""
-        if referral.call not in self._table:
+        user_agent = self._table.agent_of(referral.account)
+        if user_agent is None:
             return
-        call = self._table.get(referral.call)
-        assert call.sip is not None
         with unless_over:
-            self._table.user_agent(call).report_refer(call.sip, referral.refer, status, now=now)
-        self._table.touched(call)
+            user_agent.report_refer(referral.sip, referral.refer, status, now=now)
+        self._table.put(AccountTouched(referral.account))
 
     def _demand(self, call: Call) -> None:
         if call.state is not CallState.ANSWERED or call.sip is None:

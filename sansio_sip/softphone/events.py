@@ -291,16 +291,16 @@ class TransferProgress(_OfCall):
 
 @dataclass(frozen=True, slots=True)
 class TransferCompleted(_OfCall):
-    """A transfer of ours has succeeded; this call is being hung up."""
+    """A transfer of ours has succeeded; this call is being hung up, if it has not ended before."""
 
     name = "onTransferCompleted"
 
 
 @dataclass(frozen=True, slots=True)
 class TransferFailed(_OfCall):
-    """A transfer of ours was refused, or its target did not answer; this call goes on.
+    """A transfer of ours was refused, or its target did not answer; this call goes on, unless it has ended.
 
-    `status` is 0 where the call was over before the far end had said how it went.
+    `status` is 408 where the far end has told nothing for three minutes.
     """
 
     status: int

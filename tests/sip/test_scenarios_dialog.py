@@ -530,17 +530,6 @@ def test_xfr_08_target_fails_and_the_call_is_kept() -> None:
     assert peer.events() == []
 
 
-def test_referral_ends_with_its_call_and_after_a_while() -> None:
-    peer, call, _invite = talking_out()
-    number = peer.ua.refer(call, SipUri("192.0.2.3", "carol"), now=peer.now)
-    peer.respond(one(peer.sent()), 202)
-    peer.wait(181)
-    assert peer.events() == [ReferProgress(call, number, 408, final=True)]
-    number = peer.ua.refer(call, SipUri("192.0.2.3", "carol"), now=peer.now)
-    peer.ua.hangup(call, now=peer.now)
-    assert ReferProgress(call, number, 0, final=True) in peer.events()
-
-
 def test_replaces_is_written_as_it_is_read() -> None:
     text = "abc@host;to-tag=1;from-tag=2"
     assert str(Replaces.parse(text)) == text

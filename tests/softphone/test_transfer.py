@@ -259,3 +259,41 @@ def test_two_who_send_callers_to_each_other_end_a_call() -> None:
     assert len(alice.events(events.CallRedirected)) == 1
     assert len(alice.events(events.CallFailed)) == 1
     assert alice.machine.calls() == bob.machine.calls() == ()
+
+
+@pytest.mark.parametrize("who", ["transferor", "transferee"])
+@pytest.mark.parametrize(("taken", "end"), [(True, "TransferCompleted"), (False, "TransferFailed 486")])
+def test_what_became_of_a_transfer_is_told_though_its_call_has_ended(who: str, taken: bool, end: str) -> None:
+    scene, alice, bob, carol = trio(FOLLOW)
+    mine, theirs = scene.established(alice, bob)
+    alice.do(alice.machine.transfer, mine, "carol")
+    scene.wait(1.0)
+    if who == "transferor":
+        alice.do(alice.machine.hangup, mine)
+    else:
+        bob.do(bob.machine.hangup, theirs)
+    scene.wait(1.0)
+    assert alice.machine.calls() == ()
+    assert len(alice.events(events.CallTerminated)) == 1
+    assert told(alice) == ["TransferProgress 100", "TransferProgress 180"]
+    if taken:
+        answer(carol, scene)
+    else:
+        carol.do(carol.machine.reject, carol.only_call, 486)
+    scene.wait(1.0)
+    assert told(alice)[-1] == end
+    assert len(alice.events(events.CallTerminated)) == 1
+    (over,) = alice.events(events.TransferCompleted, events.TransferFailed)
+    assert over.call_info.call_uuid == mine
+    scene.wait(100.0)
+    assert len(told(alice)) == 3
+
+
+def test_a_transfer_that_nobody_has_decided_on_fails_when_its_call_ends() -> None:
+    scene, alice, bob, _carol = trio(ASK)
+    mine, theirs = scene.established(alice, bob)
+    alice.do(alice.machine.transfer, mine, "carol")
+    scene.wait(1.0)
+    bob.do(bob.machine.hangup, theirs)
+    scene.wait(1.0)
+    assert told(alice)[-1] == "TransferFailed 487"
