@@ -27,8 +27,8 @@ from sansio_sip_media.ice.consent import CONSENT_EXPIRY, DISCONNECTED_AFTER
 from sansio_sip_media.ice.early_checks import MAX_EARLY_CHECKS
 from sansio_sip_media.ice.local_candidates import MAX_LOCAL_CANDIDATES
 from sansio_sip_media.ice.remote_candidates import MAX_REMOTE_CANDIDATES
-from sansio_sip_media.ice.session import NOMINATION_TA, PATIENCE, TA
 from sansio_sip_media.ice.stun import Attribute, StunClass, StunMessage, StunMethod
+from sansio_sip_media.ice.timing import NOMINATION_TA, PATIENCE, TA
 from sansio_sip_media.ice.transaction import StunTransaction
 
 CONNECTING = [IceState.CHECKING, IceState.CONNECTED, IceState.COMPLETED]
