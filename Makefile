@@ -41,6 +41,7 @@ lint: $(BIN)/.lint ## style, import rules and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/towncrier build --draft --version next >/dev/null
 
 interop: $(BIN)/.interop ## the tests against real peers; those that are absent are skipped with a reason
 	$(BIN)/python -m pytest -m 'interop and not soak' $(AGAIN) $(ARGS)
