@@ -75,6 +75,9 @@ class Registrar:
             return path
         if isinstance(wishes, Refusal):
             return wishes
+        if path and not _has_ob(path[-1]) and _supports(request, "outbound") and any(wish.device for wish in wishes):
+            # RFC 5626 section 6: the flow ends at the device's first hop, which does not know that it is one.
+            return Refusal(439, "First Hop Lacks Outbound Support")
         found = [self._bindings.find(user, wish.uri, wish.device) for wish in wishes]
         # RFC 3261 section 10.3 step 7: "If the Call-ID value [...] agrees, [...] the registrar compares the CSeq
         # value. If the value is higher than that of the existing binding, it MUST update or remove the binding [...].
@@ -196,6 +199,10 @@ class Registrar:
                 temporary = self._gruus.temporary(binding.user, binding.instance)
                 contact = contact.with_parameter("temp-gruu", Quoted(str(temporary)))
         return str(contact)
+
+
+def _has_ob(hop: NameAddress) -> bool:
+    return isinstance(hop.uri, SipUri) and hop.uri.has_parameter("ob")
 
 
 def _supports(request: Request, option: str) -> bool:

@@ -349,7 +349,8 @@ class Account:
     def _on_lost(self, line: int, lost: ConnectionLost, now: float) -> None:
         calls = self.user_agent.flow_lost(lost.reason, line, now=now)
         if self.hop is not None:
-            self._outbox.put(Noted(f"flow {line} lost: {lost.reason}", True))
+            by_us = lost.retry_in is None
+            self._outbox.put(Noted(f"flow {line} {'closed' if by_us else f'lost: {lost.reason}'}", not by_us))
             self._stray(calls)
             return
         self._reached = False

@@ -295,8 +295,14 @@ class Kamailio:
 
 
 @contextmanager
-def kamailio(folder: Path, *, tls: bool = False, rtpengine: str = "", inside: int | None = None) -> Iterator[Kamailio]:
-    """A Kamailio of its own, with no memory of other tests; `rtpengine` is the socket of one that bridges its calls."""
+def kamailio(
+    folder: Path, *, tls: bool = False, rtpengine: str = "", outbound: bool = False, inside: int | None = None
+) -> Iterator[Kamailio]:
+    """A Kamailio of its own, with no memory of other tests; `rtpengine` is the socket of one that bridges its calls.
+
+    With `outbound` it tells the flows of one device apart (RFC 5626), tries them one after another, and wants to hear
+    of each every 20 s.
+    """
     require("kamailio")
     peer = Kamailio(tls=tls)
     defines = {"DOMAIN": peer.domain, "ALGORITHM": "MD5"}
@@ -307,6 +313,8 @@ def kamailio(folder: Path, *, tls: bool = False, rtpengine: str = "", inside: in
         listeners.append(f"tls:127.0.0.1:{peer.tls_port}")
     if rtpengine:
         defines |= {"WITH_RTPENGINE": "", "RTPENGINE": rtpengine}
+    if outbound:
+        defines["WITH_OUTBOUND"] = ""
     pid_file = folder / "kamailio.pid"
     arguments = [
         "kamailio",
