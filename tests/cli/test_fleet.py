@@ -306,3 +306,13 @@ def test_a_phone_that_is_killed_on_ray_comes_back_and_is_called_again(cluster: s
     summary = fleet.rows[-1]
     assert (summary["ended"], summary["lost_workers"]) == (3, 1)
     assert [each["ended"] for each in summary["parts"]] == [3, 0]
+
+
+@pytest.mark.interop
+def test_a_cluster_that_is_none_is_said_before_a_packet_leaves() -> None:
+    if find_spec("ray") is None:
+        absent("ray is not installed: pip install 'sansio-sip[fleet]'")
+    with sansio_sip("load", "sip:alice@127.0.0.1", "sip:bob@127.0.0.1:9", "--no-register", "--ray", "nowhere") as run:
+        assert run.wait(60) == 2, str(run)
+    assert run.lines == []
+    assert "ray start" in run.errors[-1]
