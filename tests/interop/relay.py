@@ -26,11 +26,11 @@ ONLY = {
 
 
 @contextmanager
-def coturn(folder: Path, transport: str = "udp") -> Iterator[tuple[Lines, tuple[str, ...]]]:
-    """A relay of its own, reached by one transport: its log, and the options that lead to it."""
+def coturn(folder: Path, transport: str = "udp", port: int = 0) -> Iterator[tuple[Lines, tuple[str, ...]]]:
+    """A relay of its own, reached by one transport: its log, and the options that lead to it. `port` 0: any."""
     require("turnserver")
     folder.mkdir()
-    port = free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
+    port = port or free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
     certificate, key = write_certificate(folder)
     listen = "--tls-listening-port" if transport == "tls" else "--listening-port"
     arguments = [
