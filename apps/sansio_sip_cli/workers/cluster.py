@@ -45,6 +45,8 @@ class Actor:
 
     async def begin(self) -> Row:
         go_first()
+        if self._job is not None:
+            self._job.stop()  # it could not be reached for a while, was written off, and begins anew
         self._job, row = await open_job(self._kind, self._plan, self._node)
         return row
 
