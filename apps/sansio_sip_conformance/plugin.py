@@ -1,5 +1,7 @@
 """The pytest plugin: with `--sip-target`, or `--sip-listen` for a target that calls, the cases for it become tests.
 
+Its fixtures put phones on a simulated network: see `fixtures`.
+
 It is loaded into every run of pytest, so it imports nothing of the kit until one of its options is given.
 """
 
@@ -9,7 +11,9 @@ from typing import Any
 
 import pytest
 
-__all__ = ["SipCase", "pytest_addoption", "pytest_collection_modifyitems"]
+from .fixtures import sip_phone, sip_world
+
+__all__ = ["SipCase", "pytest_addoption", "pytest_collection_modifyitems", "sip_phone", "sip_world"]
 
 _SETTING = pytest.StashKey[Any]()
 _LIVELY = pytest.StashKey["bool | None"]()
@@ -23,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--sip-password", metavar="WORD", default="", help="for its challenges")
     group.addoption("--sip-listen", metavar="HOST:PORT", help="where a target that calls finds us (--sip-as uac)")
     group.addoption("--sip-corpus", metavar="PATH", type=Path, help="a folder of more messages to try")
+    group.addoption("--sip-seed", metavar="N", type=int, default=0, help="of simulated networks (fixture sip_world)")
     group.addoption("--sip-timeout", metavar="SECONDS", type=float, default=2.0, help="in which an answer is due")
 
 
