@@ -763,3 +763,66 @@ def test_med_08_rtcp_mux_is_answered_where_it_is_offered(offered: bool) -> None:
     answer, negotiated = OfferAnswer(1).accept_offer(offer, rtp_end())
     assert answer.media[0].has("rtcp-mux") is offered
     assert negotiated.rtcp_mux is offered
+
+
+# What is refused is said in words
+
+
+def test_turns_out_of_order_are_refused_with_their_remedy() -> None:
+    session = OfferAnswer(1)
+    with pytest.raises(LocalProtocolError) as early:
+        session.accept_answer(sdp("m=audio 4 RTP/AVP 0"))
+    assert str(early.value) == "cannot accept an answer: state is stable; make an offer first"
+    with pytest.raises(LocalProtocolError) as nothing:
+        session.rollback()
+    assert str(nothing.value) == "cannot roll back: no offer is under way"
+    session.create_offer(rtp_end())
+    with pytest.raises(LocalProtocolError) as twice:
+        session.create_offer(rtp_end())
+    assert str(twice.value) == (
+        "cannot make an offer: state is have-local-offer; finish the exchange under way or roll it back"
+    )
+
+
+def test_a_refused_answer_is_told_apart() -> None:
+    session = OfferAnswer(1)
+    session.create_offer(rtp_end())
+    with pytest.raises(NegotiationError) as refused:
+        session.accept_answer(sdp("m=audio 0 RTP/AVP 0"))
+    assert str(refused.value) == "the answer refuses our audio"
+
+
+def test_rfc_3264_section_8_the_same_offer_again_is_a_new_version() -> None:
+    session = OfferAnswer(1)
+    first = session.create_offer(rtp_end())
+    session.accept_answer(sdp("m=audio 4 RTP/AVP 0"))
+    second = session.create_offer(rtp_end())
+    assert second.origin.session_version == first.origin.session_version + 1
+    session.rollback()
+    third = session.create_offer(rtp_end())
+    assert third.origin.session_version == second.origin.session_version + 1
+
+
+def test_what_we_receive_has_our_parameters_and_not_the_peers() -> None:
+    session = OfferAnswer(1)
+    session.create_offer(webrtc_end(codecs=("opus",)))
+    answer = webrtc_sdp("a=fmtp:111 maxplaybackrate=8000", setup="active")
+    negotiated = session.accept_answer(answer)
+    (received,) = {codec.parameters for codec in negotiated.receive_payload_types.values() if codec.name == "opus"}
+    assert "maxplaybackrate=8000" not in received
+    assert negotiated.codecs[0].parameters != received
+
+
+def test_a_role_that_the_offer_leaves_us_not_is_refused() -> None:
+    with pytest.raises(NegotiationError) as refused:
+        OfferAnswer(1).accept_offer(webrtc_sdp(setup="active"), webrtc_end(setup="active"))
+    assert str(refused.value) == "the offer's setup:active leaves us no setup:active"
+    answer, negotiated = OfferAnswer(1).accept_offer(webrtc_sdp(setup="active"), webrtc_end(setup="passive"))
+    assert (values(answer, "setup"), negotiated.dtls_role) == (["passive"], "server")
+
+
+def test_plain_rtp_has_no_dtls_role() -> None:
+    session = OfferAnswer(1)
+    session.create_offer(rtp_end())
+    negotiated = session.accept_answer(sdp("m=audio 4 RTP/AVP 0", "a=setup:active"))
+    assert (negotiated.dtls_role, negotiated.remote_crypto, negotiated.local_crypto) == (None, None, None)

@@ -162,3 +162,55 @@ class DialogMachine(RuleBasedStateMachine):
 
 DialogMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 TestDialogMachine = DialogMachine.TestCase
+
+
+# What others are told of a dialog
+
+
+@pytest.mark.parametrize(
+    ("contact", "has_server", "peer"),
+    [
+        ("<sip:bob@192.0.2.2>", True, "sip:bob@example.com"),
+        ("<sip:bob@192.0.2.2?Subject=x>", False, "sip:bob@192.0.2.2"),
+        ("<sip:bob@example.com;gr=urn:uuid:1?Subject=x>", True, "sip:bob@example.com;gr=urn:uuid:1"),
+        ("<tel:+12015550123>", False, "sip:bob@example.com"),
+    ],
+)
+def test_where_the_peer_is_for_somebody_else(contact: str, has_server: bool, peer: str) -> None:
+    dialog = Dialog.as_caller(invite(), response(200, ("Contact", contact)))
+    assert str(dialog.peer_uri(has_server=has_server)) == peer
+
+
+def test_a_peer_without_a_sip_uri_is_nowhere_for_others() -> None:
+    dialog = Dialog.as_caller(
+        invite(to="<tel:+12015550123>"), invite(to="<tel:+12015550123>").response(200, to_tag="b")
+    )
+    assert dialog.peer_uri(has_server=True) is None
+    named = Dialog.as_caller(
+        invite(to="<sip:b@c?Subject=x>"), invite(to="<sip:b@c?Subject=x>").response(200, to_tag="b")
+    )
+    assert str(named.peer_uri(has_server=True)) == "sip:b@c"
+
+
+def test_rfc_3891_who_takes_our_place_names_the_dialog_as_our_peer_has_it() -> None:
+    replaces = as_caller().as_replaced_by_peer()
+    assert (replaces.call_id, replaces.to_tag, replaces.from_tag) == ("c", "b", "a")
+    # Section 3: "0" stands for a peer that has no tag.
+    old = Dialog.as_caller(invite(), response(200, ("Contact", "<sip:bob@192.0.2.2>"), tag=None)).as_replaced_by_peer()
+    assert (old.to_tag, old.from_tag) == ("0", "a")
+
+
+def test_section_22_2_a_request_again_has_the_next_number_and_leaves_the_first_as_it_was() -> None:
+    dialog = as_caller()
+    first = dialog.request("INFO", (("X-A", "1"),), b"body")
+    second = dialog.again(first)
+    assert (str(first.cseq), str(second.cseq), dialog.local_sequence) == ("8 INFO", "9 INFO", 9)
+    assert (second.headers.get("X-A"), second.body, second.uri) == ("1", b"body", first.uri)
+    assert dialog.request("BYE").cseq.number == 10
+
+
+def test_a_dialog_that_has_ended_says_so() -> None:
+    dialog = as_caller()
+    assert dialog.state is DialogState.CONFIRMED
+    dialog.terminate()
+    assert dialog.state is DialogState.TERMINATED

@@ -1,6 +1,7 @@
 """Matching of messages to transactions (RFC 3261 sections 17.1.3 and 17.2.3), cancelling, bounds and lost flows."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -331,6 +332,56 @@ def test_an_invite_whose_user_has_sent_the_cancel_itself_ends_when_it_is_cancell
     layer.cancel(call, now=0.3)
     settle(layer)
     assert Terminated(call) in list(layer.outputs())
+
+
+def test_an_address_that_cannot_be_reached_fails_who_waits_for_it_and_nobody_else() -> None:
+    layer = make()
+    elsewhere = replace(UDP, address=Address("192.0.2.77", 5060))
+    lost = layer.request(request("OPTIONS", branch="z9hG4bK1"), UDP, now=0.0)
+    kept = layer.request(request("OPTIONS", branch="z9hG4bK2"), elsewhere, now=0.0)
+    layer.receive(request("OPTIONS", branch="z9hG4bK3"), UDP, now=0.0)
+    list(layer.outputs())
+    layer.unreachable(BOB, now=0.1)
+    assert list(layer.outputs()) == [Failed(lost, FailureReason.TRANSPORT), Terminated(lost)]
+    assert layer.is_alive(kept)
+    assert len(layer) == 2  # the server's transaction stays
+
+
+def test_a_cancel_is_sent_again_at_the_pace_that_was_asked_for() -> None:
+    slow = replace(RFC_TIMING, t1=1.0)
+    layer = TransactionLayer(Context(Entropy(random.Random(1))), timing=slow)
+    call = layer.request(request("INVITE"), UDP, now=0.0)
+    layer.receive(answer(request("INVITE"), 180), UDP, now=0.1)
+    layer.cancel(call, headers=(("Reason", "SIP;cause=200"),), now=0.2)
+    assert [output.message.headers.get("Reason") for output in layer.outputs() if isinstance(output, SendMessage)] == [
+        None,
+        "SIP;cause=200",
+    ]
+    layer.handle_timeout(now=1.1)
+    assert list(layer.outputs()) == []
+    layer.handle_timeout(now=1.2)
+    (again,) = layer.outputs()
+    assert isinstance(again, SendMessage)
+    assert again.message.cseq.method == "CANCEL"
+
+
+def test_answers_that_come_too_late_are_counted_each() -> None:
+    layer = make()
+    for number in (1, 2, 3):
+        layer.respond_once(TransactionId(number), answer(request("OPTIONS"), 401), now=0.0)
+    assert layer.counters.late_responses == 3
+    assert list(layer.outputs()) == []
+
+
+def test_only_a_cancel_that_came_is_about_an_invite() -> None:
+    layer = make()
+    assert layer.invite_of(TransactionId(9)) is None
+    own = layer.request(request("INVITE"), UDP, now=0.0)
+    assert layer.invite_of(own) is None
+    layer.receive(request("INVITE", branch="z9hG4bK7"), UDP, now=0.0)
+    layer.receive(request("CANCEL", branch="z9hG4bK7"), UDP, now=0.1)
+    received = [output.transaction for output in layer.outputs() if isinstance(output, RequestReceived)]
+    assert [layer.invite_of(transaction) for transaction in received if transaction is not None] == [received[0]] * 2
 
 
 # ------------------------------------------------------------------------------------------------------- all together
