@@ -135,7 +135,8 @@ class Account:
         self._moves = 0
         self._last_failure = ""
         self._hopeless: set[int] = set()  # lines by which this login has failed
-        self._reached = False  # `is_reachable`, as it was told last
+        self._is_up = False  # whether any flow is there, as it was told last
+        self._reached = False  # `is_reachable`, likewise
         self.present: tuple[str, ...] = ()  # addresses of this host
         self.traces = False  # whether messages are given as `Traced`
         self._extra = ExtraHeaders(context, options.access_token)
@@ -339,7 +340,8 @@ class Account:
     def _on_opened(self, line: int, hop: Hop, now: float) -> None:
         self._last_failure = ""
         self._hopeless.discard(line)
-        if self.hop is None:
+        if not self._is_up:
+            self._is_up = True
             self._outbox.put(Up(hop))
         else:
             self._outbox.put(Noted(f"flow {line} is open too, to {hop.address}", False))
@@ -354,7 +356,9 @@ class Account:
             self._stray(calls)
             return
         self._reached = False
-        self._outbox.put(Down(lost.code, lost.reason, True, lost.retry_in))
+        if self._is_up:
+            self._is_up = False
+            self._outbox.put(Down(lost.code, lost.reason, True, lost.retry_in))
         if self.state is AccountState.LOGGING_OUT:
             self._logged_out()
         else:
