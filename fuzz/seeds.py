@@ -97,7 +97,8 @@ def recorded() -> bytes:
 def seeds(target: str) -> tuple[bytes, ...]:
     """Of a target, by its name without `fuzz_`. The same ones each time."""
     if target == "trace":
-        return (*OWN, recorded())
+        lines = recorded().splitlines(keepends=True)  # the beginning of a trace is one
+        return (*OWN, *(b"".join(lines[:count]) for count in (3, 6, 10, 16, len(lines))))
     found = []
     folder = corpora_folder()
     for name in CORPORA.get(target, SIP) if folder is not None else ():
