@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-    send() -> INFO -> its final answer, or none -> `GAP` after the key was let go, at the earliest -> INFO ... -> DtmfSent
+    send() -> INFO -> its final answer, or none -> `GAP` after it was let go, at the earliest -> INFO ... DtmfSent
 
 An INFO that overtakes the one before would change the number that is dialled, and RFC 6086 has no other order than that
 of the answers. One that is refused or lost is a key that was not heard, as on a bad line: the next one follows.

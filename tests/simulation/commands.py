@@ -173,7 +173,7 @@ class Run:
                 "sessions": agent._sessions._rows,
                 "dialogs": agent._sessions._by_tag,
                 "peers": agent._sessions.peers,
-                "requests": agent._sent,
+                "requests": agent._departures._rows,
                 "transactions": agent._layer._keys,
                 "queries": machine._queries,
             }
