@@ -69,10 +69,10 @@ def run(calls: int = 1000, rate: float = 10.0, cost_rate: float = 100.0) -> str:
                 theirs, ours = [], []
                 server = ["--server", peer.server("udp")]
                 for _ in range(ROUNDS):
-                    with wire(folder, peer.port) as seen:
+                    with wire(peer.port) as seen:
                         one = by_sipp(folder, f"127.0.0.1:{peer.port}", calls, rate, domain=peer.domain)
                     theirs.append(replace(one, wire=statistics.median(seen)))
-                    with wire(folder, peer.port) as seen:
+                    with wire(peer.port) as seen:
                         one = by_us(server, f"sip:bob@{peer.domain}", calls, rate, peer.domain)
                     ours.append(replace(one, wire=statistics.median(seen)))
             lines.append(_set_up(theirs, ours, rate, ring))
@@ -80,7 +80,8 @@ def run(calls: int = 1000, rate: float = 10.0, cost_rate: float = 100.0) -> str:
         with command(["sipp", "-sn", "uas", "-i", "127.0.0.1", "-p", str(port), "-nostdin"], cwd=folder):
             there = f"127.0.0.1:{port}"
             theirs = [by_sipp(folder, there, calls, cost_rate)]
-            ours = [by_us([], f"sip:bob@{there}", calls, cost_rate)]
+            start = by_us([], f"sip:bob@{there}", 1, cost_rate).cpu
+            ours = [by_us([], f"sip:bob@{there}", calls, cost_rate, start=start)]
         lines.append(_cost(theirs[0], ours[0], cost_rate))
     return "\n\n".join(lines)
 
@@ -98,25 +99,21 @@ def target(folder: Path, ring: float) -> Iterator[Kamailio]:
 
 
 @contextmanager
-def wire(folder: Path, port: int) -> Iterator[list[float]]:
+def wire(port: int) -> Iterator[list[float]]:
     """Milliseconds from the first INVITE of each call that comes to this port until its answer leaves it, by tshark.
 
     The list is filled when the block ends.
     """
-    path, times = folder / "calls.pcapng", list[float]()
-    with command(["tshark", "-q", "-i", "lo", "-w", str(path), "-f", f"udp port {port}"]) as lines:
+    times: list[float] = []
+    fields = ("frame.time_epoch", "sip.Call-ID", "udp.srcport", "udp.dstport", "sip.Status-Code")
+    reading = ["-d", f"udp.port=={port},sip", "-Y", 'sip.CSeq.method == "INVITE"', "-T", "fields"]
+    names = [word for name in fields for word in ("-e", name)]
+    with command(["tshark", "-l", "-n", "-i", "lo", "-f", f"udp port {port}", *reading, *names]) as lines:
         lines.until_error("Capturing on")
         yield times
-    fields = ("frame.time_epoch", "sip.Call-ID", "udp.srcport", "udp.dstport", "sip.Status-Code")
-    reading = ["tshark", "-r", str(path), "-d", f"udp.port=={port},sip", "-Y", 'sip.CSeq.method == "INVITE"']
-    result = subprocess.run(
-        [*reading, "-T", "fields", *(word for name in fields for word in ("-e", name))],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    lines.take_waiting()
     begun: dict[str, tuple[float, str]] = {}
-    for line in result.stdout.splitlines():
+    for line in lines.lines:
         moment, call, source, destination, status = line.split("\t")
         if call not in begun:
             if not status:
@@ -124,7 +121,6 @@ def wire(folder: Path, port: int) -> Iterator[list[float]]:
         elif status == "200" and destination == begun[call][1]:
             times.append(1000 * (float(moment) - begun[call][0]))
             begun[call] = 0.0, ""  # that answer may come again
-    path.unlink()
 
 
 def by_sipp(folder: Path, where: str, calls: int, rate: float, *, domain: str = "127.0.0.1") -> Measured:
@@ -136,13 +132,9 @@ def by_sipp(folder: Path, where: str, calls: int, rate: float, *, domain: str = 
     words += ["-p", str(free_port(socket.SOCK_DGRAM)), "-d", str(round(HOLD * 1000)), "-r", f"{rate:g}"]
     arguments = sipp(folder, "uac", text, where, *words, "-trace_rtt", "-rtt_freq", "1", calls=calls)
     before = _cpu()
-    process = subprocess.Popen(arguments, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    # `load` goes first where it may: what waits for a processor measures the machine.
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, PRIORITY)
-    _, said = process.communicate()
-    if process.returncode not in (0, 1):  # 1: some of its calls failed, which a busy target may do
-        raise RuntimeError(f"SIPp ended with {process.returncode}: {said[-500:]}")
+    status, _, said = _first(arguments, cwd=folder)
+    if status not in (0, 1):  # 1: some of its calls failed, which a busy target may do
+        raise RuntimeError(f"SIPp ended with {status}: {said[-500:]}")
     spent = _cpu() - before
     with next(folder.glob("*_rtt.csv")).open() as rows:
         times = [float(row["response_time_ms"]) for row in csv.DictReader(rows, delimiter=";")]
@@ -150,26 +142,33 @@ def by_sipp(folder: Path, where: str, calls: int, rate: float, *, domain: str = 
     return Measured(len(times), statistics.mean(times) + 0.5, statistics.median(times) + 0.5, spent / calls)
 
 
-def by_us(server: list[str], target: str, calls: int, rate: float, domain: str = "127.0.0.1") -> Measured:
-    """Our run. What it costs to start is measured by a run of one call, and taken off."""
+def by_us(
+    server: list[str], target: str, calls: int, rate: float, domain: str = "127.0.0.1", *, start: float = 0.0
+) -> Measured:
+    """Our run; `start`: CPU seconds that it costs to begin, which are taken off."""
+    words = ["--signalling", "--rate", f"{rate:g}", "--calls", str(calls), "--duration", "100000"]
+    way = [*server, "--password", "pw-alice"] if server else ["--no-register"]
+    arguments = ["load", f"sip:alice@{domain}", target, *way, *words, "--hold", f"{HOLD:g}", "--max-late", "1000"]
+    before = _cpu()
+    status, printed, said = _first([sys.executable, "-m", "sansio_sip_cli", *arguments, "--json"], cwd=ROOT)
+    if status not in (0, 1):
+        raise RuntimeError(f"load ended with {status}: {said[-500:]}")
+    report = json.loads(printed.splitlines()[-1])
+    figures, answered = report["figures"], report["counts"].get("answered", 0)
+    return Measured(answered, figures["setup_mean"], figures["setup_p50"], (_cpu() - before - start) / calls)
 
-    def measure(count: int) -> tuple[dict[str, float], int, float]:
-        words = ["--signalling", "--rate", f"{rate:g}", "--calls", str(count), "--duration", "100000"]
-        way = [*server, "--password", "pw-alice"] if server else ["--no-register"]
-        arguments = ["load", f"sip:alice@{domain}", target, *way, *words, "--hold", f"{HOLD:g}", "--max-late", "1000"]
-        before = _cpu()
-        result = subprocess.run(
-            [sys.executable, "-m", "sansio_sip_cli", *arguments, "--json"],
-            check=True,
-            capture_output=True,
-            env=_environment(),
-        )
-        report = json.loads(result.stdout)
-        return report["figures"], report["counts"].get("answered", 0), _cpu() - before
 
-    _, _, start = measure(1)
-    figures, answered, spent = measure(calls)
-    return Measured(answered, figures["setup_mean"], figures["setup_p50"], (spent - start) / max(1, calls - 1))
+def _first(arguments: list[str], *, cwd: Path) -> tuple[int, str, str]:
+    """Runs a generator before all else, where that is allowed: what waits for a processor measures the machine.
+
+    Gives its status, and what it printed on standard output and standard error.
+    """
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(arguments, cwd=cwd, env=_environment(), text=True, stdout=pipe, stderr=pipe)
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, PRIORITY)
+    printed, said = process.communicate()
+    return process.returncode, printed, said
 
 
 def _set_up(theirs: list[Measured], ours: list[Measured], rate: float, ring: float) -> str:
