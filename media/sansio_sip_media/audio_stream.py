@@ -1,5 +1,7 @@
 """What is said and heard in one session: both directions, configured together and beaten by one tick.
 
+A tick is `hear` and then `say`: who mixes calls does so in between.
+
 See `outgoing_audio` and `incoming_audio` for what each direction does. Both move in frames of 20 ms.
 """
 
@@ -136,20 +138,24 @@ class AudioStream:
 
     # The tick
 
-    def tick(self, *, now: float) -> tuple[RtpPacket, ...]:
-        """Twenty milliseconds have passed: decodes what is due, and gives the packets to send."""
-        heard = self.heard = self.incoming.tick(now=now)
-        self.heard_level.add(heard, self.incoming.sample_rate)
-        packets: tuple[RtpPacket, ...] = ()
-        if self.outgoing.active:
-            packets = self.outgoing.tick()
-            for written, _ in self.outgoing.said:
-                self.said_level.add(written, self.outgoing.sample_rate)
+    def hear(self, *, now: float) -> None:
+        """Twenty milliseconds have passed: decodes what is due."""
+        heard, rate = self.incoming.tick(now=now), self.incoming.sample_rate
+        self.heard = heard
+        self.heard_level.add(heard, rate)
         if self._watch is not None:
-            self._watch.heard(heard, self.incoming.sample_rate)
-            for written, sent in self.outgoing.said:
-                self._watch.spoken(written, self.outgoing.sample_rate, muted=self.muted)
-                self._watch.sent(sent, self.outgoing.sample_rate)
+            self._watch.heard(heard, rate)
+
+    def say(self) -> tuple[RtpPacket, ...]:
+        """Twenty milliseconds have passed: encodes what is to be said, and gives the packets to send."""
+        if not self.outgoing.active:
+            return ()
+        packets, rate = self.outgoing.tick(), self.outgoing.sample_rate
+        for written, sent in self.outgoing.said:
+            self.said_level.add(written, rate)
+            if self._watch is not None:
+                self._watch.spoken(written, rate, muted=self.muted)
+                self._watch.sent(sent, rate)
         return packets
 
     # Levels

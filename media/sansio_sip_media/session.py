@@ -335,10 +335,10 @@ class MediaSession:
         self._drain_transport(now)
         return True
 
-    def tick(self, *, now: float) -> None:
-        """Twenty milliseconds of audio, both ways. The engine calls it while `flowing`."""
+    def send(self, packets: tuple[RtpPacket, ...], *, now: float) -> None:
+        """Sends what `audio` has to say. The engine calls it at each tick while `flowing`."""
         assert self._transport is not None
-        for packet in self.audio.tick(now=now):
+        for packet in packets:
             if self._transport.send(Private(bytes(packet)), Kind.RTP, now=now):
                 assert self._rtcp is not None
                 self._rtcp.sent(packet, now=now)

@@ -47,10 +47,12 @@ def talk(one: AudioStream, other: AudioStream, ticks: int, start: int = 0) -> li
     sent = []
     for tick in range(start, start + ticks):
         now = tick * 0.02
-        for packet in one.tick(now=now):
+        one.hear(now=now)
+        for packet in one.say():
             sent.append(packet)
             other.receive(RtpPacket.parse(bytes(packet)), now=now)
-        other.tick(now=now)
+        other.hear(now=now)
+        other.say()
     return sent
 
 
@@ -127,12 +129,14 @@ def test_a_lost_packet_beside_a_key_press_is_still_made_up() -> None:
     one.send_dtmf("5", 100, 70)
     lost = 0
     for tick in range(60, 120):
-        for packet in one.tick(now=tick * 0.02):
+        one.hear(now=tick * 0.02)
+        for packet in one.say():
             if tick == 90:
                 lost += 1
             else:
                 other.receive(packet, now=tick * 0.02)
-        other.tick(now=tick * 0.02)
+        other.hear(now=tick * 0.02)
+        other.say()
     assert (other.concealed, lost) == (1, 1)
 
 
@@ -188,7 +192,8 @@ def test_keys_in_band_pause_at_a_comma_and_are_refused_before_the_answer() -> No
     one.send_dtmf("1,2", 100, 70, in_band=True)
     ticks = 0
     while one.sending_dtmf:
-        one.tick(now=ticks * 0.02)
+        one.hear(now=ticks * 0.02)
+        one.say()
         ticks += 1
     assert ticks * 0.02 == pytest.approx(2 * 0.17 + 2.0, abs=0.07)
 

@@ -40,12 +40,13 @@ def carried(said: np.ndarray, codec: str, held_up: int, seconds: float = 8.0) ->
     waiting: list[RtpPacket] = []
     for tick in range(int(seconds * 50)):
         now = tick * 0.02
-        waiting += one.tick(now=now)
+        one.hear(now=now)
+        waiting += one.say()
         if tick >= held_up:
             for packet in waiting:
                 other.receive(RtpPacket.parse(bytes(packet)), now=now)
             waiting.clear()
-        other.tick(now=now)
+        other.hear(now=now)
     return other.read(RATE), other
 
 
@@ -106,5 +107,5 @@ def test_the_trace_holds_whether_there_was_a_pause() -> None:
         if tick >= 8:
             for index in range(9) if tick == 8 else (tick,):
                 other.receive(RtpPacket(0, index, 160 * index, 1, bytes(160)), now=tick * 0.02)
-        other.tick(now=tick * 0.02)
+        other.hear(now=tick * 0.02)
     assert "audio.quiet" in asked
