@@ -190,7 +190,10 @@ class Negotiated:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What one media section says of its sender, whether offer or answer."""
+    """What one media section says of its sender, whether offer or answer.
+
+    `ice_mismatch`: it has candidates, and the address that it names is none of them: somebody has changed it.
+    """
 
     direction: Direction
     address: Address | None
@@ -203,6 +206,7 @@ class Peer:
     mid: str | None
     crypto: tuple[CryptoAttribute, ...] = ()
     voip_metrics: bool = False
+    ice_mismatch: bool = False
 
 
 def section_profile(description: SessionDescription, media: MediaDescription) -> str | None:
@@ -260,6 +264,8 @@ def read_peer(description: SessionDescription, media: MediaDescription, profile:
     fingerprints: tuple[Fingerprint, ...] = ()
     setup: str | None = None
     if profile == "webrtc":
+        if media.has("ice-mismatch"):
+            raise NegotiationError("the far end found another address than our candidates' (ICE mismatch)")
         if not rtcp_mux:
             raise NegotiationError("WebRTC without rtcp-mux")
         ice = _read_ice(description, media)
@@ -284,7 +290,21 @@ def read_peer(description: SessionDescription, media: MediaDescription, profile:
         mid=_token(media.get("mid")),
         crypto=crypto,
         voip_metrics=_VOIP_METRICS in (inherited(description, media, "rtcp-xr") or "").split(),
+        ice_mismatch=profile != "webrtc" and _is_mismatched(media, address),
     )
+
+
+def _is_mismatched(media: MediaDescription, address: Address | None) -> bool:
+    """RFC 8839 section 4.2.5: the default destination is not among the candidates of its component.
+
+    None is named by 0.0.0.0, by port 9 where candidates are to follow (RFC 8840 section 4.1.1), or by a host name.
+    WebRTC never asks: it goes by candidates alone (RFC 8829 section 5.8).
+    """
+    lines = [line.split() for line in media.get_all("candidate")[:_MAX_CANDIDATES]]
+    told = [(line[4].lower(), line[5]) for line in lines if len(line) >= 8 and line[1] == "1"]
+    if not told or address is None or address.port == 9:
+        return False
+    return (address.host.lower(), str(address.port)) not in told
 
 
 def _token(text: str | None) -> str | None:

@@ -239,6 +239,7 @@ class OfferAnswer:
             rtcp_mux=peer.rtcp_mux,
             rtcp_mux_only=section.has("rtcp-mux-only") and local.profile == "webrtc",
             voip_metrics=peer.voip_metrics,
+            ice_mismatch=peer.ice_mismatch,
             crypto=crypto[1:] if crypto is not None else (),
         )
         sections = [refused_section(other, local) for other in offer.media]

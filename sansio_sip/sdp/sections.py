@@ -91,6 +91,7 @@ def audio_section(
     rtcp_mux: bool,
     rtcp_mux_only: bool = False,
     voip_metrics: bool = False,
+    ice_mismatch: bool = False,
     crypto: tuple[CryptoAttribute, ...] = (),
 ) -> MediaDescription:
     """Our audio. `codecs` in the order of the m= line, telephone-events included."""
@@ -110,6 +111,8 @@ def audio_section(
         rows.append(("rtcp-mux", None))
     if rtcp_mux_only:
         rows.append(("rtcp-mux-only", None))
+    if ice_mismatch:
+        rows.append(("ice-mismatch", None))
     if voip_metrics:
         rows.append(("rtcp-xr", "voip-metrics"))
     if local.rtcp_port and not webrtc:
