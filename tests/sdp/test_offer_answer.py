@@ -826,3 +826,32 @@ def test_plain_rtp_has_no_dtls_role() -> None:
     session.create_offer(rtp_end())
     negotiated = session.accept_answer(sdp("m=audio 4 RTP/AVP 0", "a=setup:active"))
     assert (negotiated.dtls_role, negotiated.remote_crypto, negotiated.local_crypto) == (None, None, None)
+
+
+def test_an_offer_that_forks_is_answered_on_each_way_and_each_goes_on_by_itself() -> None:
+    session = OfferAnswer(7)
+    session.create_offer(rtp_end())
+    other = session.fork()
+    assert other.state is State.HAVE_LOCAL_OFFER
+    first = session.accept_answer(sdp("m=audio 4 RTP/AVP 0"))
+    second = other.accept_answer(sdp("m=audio 6 RTP/AVP 8"))
+    assert ([codec.name for codec in first.codecs], [codec.name for codec in second.codecs]) == (["pcmu"], ["pcma"])
+    assert (first.remote_address, second.remote_address) == (Address("198.51.100.9", 4), Address("198.51.100.9", 6))
+    again, its = session.create_offer(rtp_end()), other.create_offer(rtp_end())
+    # RFC 3264 section 8: each goes on from the offer that both have heard.
+    assert (again.origin.session_id, its.origin.session_id) == (7, 7)
+    assert again.origin.session_version == its.origin.session_version == 2
+    session.rollback()
+    assert (session.state, other.state) == (State.STABLE, State.HAVE_LOCAL_OFFER)
+
+
+def test_a_fork_in_a_webrtc_session_keeps_role_layout_and_payload_types() -> None:
+    session = OfferAnswer(7)
+    answer, negotiated = session.accept_offer(webrtc_sdp("a=mid:x", setup="active"), webrtc_end())
+    other = session.fork()
+    offer = other.create_offer(webrtc_end())
+    assert heads(offer)[0].split()[:1] == heads(answer)[0].split()[:1]
+    assert values(offer, "mid") == ["x"]
+    assert "a=rtpmap:111 opus/48000/2" in [str(line) for line in offer.media[0].lines()]
+    agreed = other.accept_answer(webrtc_sdp("a=mid:x", setup=""))
+    assert (negotiated.dtls_role, agreed.dtls_role) == ("server", "server")

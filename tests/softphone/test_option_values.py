@@ -61,7 +61,7 @@ def test_options_of_a_phone(field: str, bad: Any, good: Any) -> None:
     ],
 )
 def test_options_of_an_account(field: str, bad: Any, good: Any) -> None:
-    options = {"address": "sip:alice@example.com", **SERVED}
+    options: dict[str, Any] = {"address": "sip:alice@example.com", **SERVED}
     with pytest.raises(ValueError, match=rf"^{field} (is|holds) .*: allowed |^{field} is empty: allowed "):
         AccountOptions(**{**options, field: bad})
     if good is not None:
@@ -74,7 +74,7 @@ def test_no_text_of_an_account_ends_its_line(field: str, breaks: str) -> None:
     text: Any = f"a{breaks}b"
     value = (text,) if field in ("servers", "realms") else text
     with pytest.raises(ValueError, match=f"^{field} holds a line break or NUL"):
-        AccountOptions(**{"address": "sip:alice@example.com", field: value})
+        AccountOptions(**{"address": "sip:alice@example.com", field: value})  # type: ignore[arg-type]
 
 
 def test_a_relay_alone_needs_one_and_several_flows_need_a_server() -> None:
