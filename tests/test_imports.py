@@ -59,10 +59,13 @@ LAYERS = (
     ("sip", "sdp", "dtmf", "auth"),
     (
         "web_socket",
+        "back_off",
         "connection",
         "connection_outputs",
         "connection_state",
         "http_client",
+        "keepalive",
+        "places",
         "server_url",
         "side_streams",
         "signalling",

@@ -122,7 +122,9 @@ class Bench:
 
     def answer(self, host: str, method: str, status: int = 200, *rows: tuple[str, str], body: bytes = b"") -> Request:
         request = self.take(method, host)
-        contact = (("Contact", str(request.contacts[0])),) if method == "REGISTER" and status == 200 else ()
+        contact: tuple[tuple[str, str], ...] = ()
+        if method == "REGISTER" and status == 200:
+            contact = (("Contact", str(request.contacts[0])),)
         if method == "INVITE" and 100 < status < 300:
             contact = (("Contact", "<sip:bob@example.com;gr=urn:uuid:b>"), ("Record-Route", f"<sip:{host};lr>"))
         content = (("Content-Type", "application/sdp"),) if body else ()
