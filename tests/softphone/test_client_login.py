@@ -36,7 +36,7 @@ class TokenScene(Scene):
         self.world.add("pbx", self.server, PBX)
         self.wait(0.1)
 
-    def client(self, user: str, server: str = f"ws://{PBX}:8080", **options: Any) -> ClientPhone:
+    def client(self, user: str, server: str | tuple[str, ...] = f"ws://{PBX}:8080", **options: Any) -> ClientPhone:
         client = super().client(user, server, **options)
         client.machine._context.unix_offset = OFFSET
         return client
