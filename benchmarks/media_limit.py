@@ -7,7 +7,7 @@ from pathlib import Path
 from pylibsrtp import Policy, Session
 
 from sansio_sip_media.codecs.libopus import LibOpusDecoder, LibOpusEncoder
-from sansio_sip_media.codecs.opus_settings import OpusSettings
+from sansio_sip_media.codecs.opus_settings import OpusSettings, rate_for
 from sansio_sip_media.resample import Resampler
 from sansio_sip_media.rtp.packet import RtpPacket
 from sansio_sip_media.wav import read_wav
@@ -27,7 +27,8 @@ def milliseconds() -> float:
     speech = Resampler(rate, RATE).process(samples)
     count = len(speech) // FRAME
     frames = [speech[index * FRAME : (index + 1) * FRAME].tobytes() for index in range(count)]
-    encoder, decoder = LibOpusEncoder(OpusSettings(bitrate=32_000, complexity=5)), LibOpusDecoder()
+    settings = OpusSettings(bitrate=32_000, complexity=5, playback_rate=rate_for(rate))
+    encoder, decoder = LibOpusEncoder(settings), LibOpusDecoder()
     key = bytes(range(30))
     kinds = (Policy.SSRC_ANY_OUTBOUND, Policy.SSRC_ANY_INBOUND)
     outbound, inbound = (Session(Policy(key=key, ssrc_type=kind)) for kind in kinds)

@@ -21,6 +21,7 @@ from sansio_sip.sdp.negotiation import Codec, Negotiated
 from .agc import AutomaticGain
 from .codecs import Encoder, FecControl, OpusEncoder, OpusParameters, OpusSettings, make_encoder
 from .codecs.base import Int16
+from .codecs.opus_settings import rate_for
 from .mixing import limit
 from .noise_reduction import NoiseReducer
 from .resample import Resampler
@@ -107,7 +108,9 @@ class OutgoingAudio:
 
     def _apply_settings(self) -> None:
         if isinstance(self._encoder, OpusEncoder) and self.codec is not None:
-            self._encoder.settings = OpusParameters.parse(self.codec.parameters).settings(self._settings)
+            sources = [source.rate_in for source in (self._resampler, self._beside_resampler) if source is not None]
+            wish = replace(self._settings, playback_rate=rate_for(max(sources))) if sources else self._settings
+            self._encoder.settings = OpusParameters.parse(self.codec.parameters).settings(wish)
 
     def set_bitrate(self, bitrate: int) -> None:
         """Bits a second that we would like to send with Opus, from now on; the peer's limit holds all the same."""
@@ -155,6 +158,7 @@ class OutgoingAudio:
         if taken:
             if self._resampler is None or self._resampler.rate_in != rate:
                 self._resampler = Resampler(rate, self._encoder.sample_rate)
+                self._apply_settings()
             chunk = self._resampler.process(np.asarray(samples[:taken], dtype=np.int16))
             self._to_say.append(chunk)
             self._to_say_samples += len(chunk)
@@ -166,6 +170,7 @@ class OutgoingAudio:
             return
         if self._beside_resampler is None or self._beside_resampler.rate_in != rate:
             self._beside_resampler = Resampler(rate, self._encoder.sample_rate)
+            self._apply_settings()
         beside = np.concatenate((self._beside, self._beside_resampler.process(samples)))
         self._beside = beside[-int(MAX_BESIDE * self._encoder.sample_rate) :]
 

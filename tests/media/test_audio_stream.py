@@ -153,6 +153,37 @@ def test_reported_loss_switches_fec_where_the_peer_wants_it() -> None:
     assert one.outgoing.settings.bitrate == 8_000
 
 
+@pytest.mark.parametrize(
+    ("written", "coded", "configurations"),
+    [
+        pytest.param(8_000, 8_000, range(4), id="narrowband"),
+        pytest.param(16_000, 16_000, range(8, 12), id="wideband"),
+        pytest.param(22_050, 24_000, range(12, 14), id="super-wideband"),
+        pytest.param(44_100, 48_000, range(14, 16), id="fullband"),
+    ],
+)
+def test_opus_codes_no_more_than_there_is_in_what_was_written(written: int, coded: int, configurations: range) -> None:
+    one = stream()
+    one.configure(negotiated("opus"))
+    one.write(tone(1.0, written), written)
+    assert one.outgoing.settings is not None
+    assert one.outgoing.settings.playback_rate == coded
+    packets = [packet for _ in range(20) for packet in one.say()]
+    # RFC 6716 section 3.1, table 2: the bandwidth is in the first octet.
+    assert {packet.payload[0] >> 3 for packet in packets} <= set(configurations)
+
+
+def test_others_in_a_conference_are_coded_as_wide_as_they_sound_unless_the_peer_hears_less() -> None:
+    one = stream()
+    one.configure(negotiated("opus"))
+    one.write(tone(0.5, 16_000), 16_000)
+    one.outgoing.mix(tone(0.02, 48_000), 48_000)
+    assert one.outgoing.settings is not None
+    assert one.outgoing.settings.playback_rate == 48_000
+    one.configure(negotiated("opus", codecs=(replace(CODECS["opus"], parameters="maxplaybackrate=8000"),)))
+    assert one.outgoing.settings.playback_rate == 8_000
+
+
 def test_silence_that_is_not_sent_lets_the_clock_run_on() -> None:
     one, other = stream(1), stream(2)
     quiet = replace(CODECS["opus"], parameters="usedtx=1")

@@ -11,7 +11,7 @@ from importlib import metadata
 import numpy as np
 
 from .base import Int16
-from .opus_settings import OpusSettings
+from .opus_settings import RATES, OpusSettings
 
 __all__ = ["LibOpusDecoder", "LibOpusEncoder", "load"]
 
@@ -23,8 +23,8 @@ _APPLICATION_VOIP = 2048
 _SET_BITRATE, _SET_MAX_BANDWIDTH, _SET_VBR, _SET_COMPLEXITY = 4002, 4004, 4006, 4010
 _SET_INBAND_FEC, _SET_PACKET_LOSS_PERC, _SET_DTX = 4012, 4014, 4016
 
-# OPUS_BANDWIDTH_NARROWBAND to _FULLBAND, by the sample rate that each needs (RFC 6716 section 2, table 1).
-_BANDWIDTHS = {8_000: 1101, 12_000: 1102, 16_000: 1103, 24_000: 1104, 48_000: 1105}
+# OPUS_BANDWIDTH_NARROWBAND to _FULLBAND, by the sample rate that each needs.
+_BANDWIDTHS = dict(zip(RATES, range(1101, 1106), strict=True))
 
 # Octets. RFC 6716 section 3.2.1: no frame of 20 ms needs more, and three of them make 60 ms.
 _MAX_PACKET = 3 * 1276
