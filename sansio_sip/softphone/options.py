@@ -38,6 +38,7 @@ MIN_REFRESH = 60
 
 # A flow more has less and less to add, and costs each server a binding.
 MAX_FLOWS = 4
+MAX_PER_MINUTE = 6000  # each call of the last minute is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,9 @@ class AccountOptions:
         client_region: of the service, sent along with each INVITE; None: nothing is.
         allow_multiple_incoming: False answers 486 to a call that comes while there is another.
         policy: what a peer may make the phone do: REFER, 3xx, Replaces.
+        outgoing_prefixes: what the user part of whom we call must begin with, one of these ("+49", "112"), whoever asks
+            for the call; empty: anybody may be called.
+        outgoing_per_minute: calls that may be placed within any 60 seconds, refused ones not counted; 0: no bound.
         reliability: of provisional responses (RFC 3262): "none", "supported" or "required".
         delayed_offer: calls go out without an offer: whoever answers makes it.
         session_expires: seconds without a sign of life after which a call ends (RFC 4028), 90 to 86400; 0: never.
@@ -122,6 +126,8 @@ class AccountOptions:
     client_region: str | None = None
     allow_multiple_incoming: bool = False
     policy: CallPolicy = field(default_factory=CallPolicy)
+    outgoing_prefixes: tuple[str, ...] = ()
+    outgoing_per_minute: int = 0
     reliability: Reliability = "supported"
     delayed_offer: bool = False
     session_expires: int = 1800
@@ -170,6 +176,12 @@ class AccountOptions:
             raise ValueError(f"flows is {self.flows!r}: allowed are 1 to {MAX_FLOWS}, and 1 without a server")
         if not 0 < self.login_timeout <= 120:
             raise ValueError(f"login_timeout is {self.login_timeout!r}: allowed are seconds over 0 up to 120")
+        if isinstance(self.outgoing_prefixes, str) or not all(self.outgoing_prefixes):
+            raise ValueError(
+                f"outgoing_prefixes is {self.outgoing_prefixes!r}: allowed is a tuple of texts, none empty"
+            )
+        if not 0 <= self.outgoing_per_minute <= MAX_PER_MINUTE:
+            raise ValueError(f"outgoing_per_minute is {self.outgoing_per_minute!r}: allowed are 0 to {MAX_PER_MINUTE}")
         if not 1 <= self.recovery_timeout <= 600:
             raise ValueError(f"recovery_timeout is {self.recovery_timeout!r}: allowed are seconds, 1 to 600")
         if not self.profiles:

@@ -8,6 +8,7 @@ An account with `delayed_offer` sends the INVITE at once; each far end makes an 
 answers. What becomes of several answers is the affair of `early_media`.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from sansio_sip.context import Context
@@ -19,7 +20,7 @@ from . import events
 from .account import Account
 from .call import Call, Referral, checked_headers, target_uri
 from .call_ends import CallEnds
-from .call_info import CallDirection, CallState, CallUuid
+from .call_info import AccountId, CallDirection, CallState, CallUuid
 from .call_media import CallMedia
 from .call_table import CallTable, unless_over
 from .call_transfer import Transfers
@@ -30,6 +31,7 @@ from .renegotiation import Renegotiation
 __all__ = ["OutgoingCalls"]
 
 CLIENT_REGION = "X-ClientRegion"
+MINUTE = 60.0  # seconds
 
 
 class OutgoingCalls:
@@ -56,13 +58,15 @@ class OutgoingCalls:
         self._transfers = transfers
         self._renegotiation = renegotiation
         self._max_calls = max_calls
+        self._placed: dict[AccountId, deque[float]] = {}  # of accounts with a bound: when each of the last was placed
         self._drain = drain
 
     def place(self, account: Account, target: str, extra_headers: Mapping[str, str], *, now: float) -> CallUuid:
         """Places a call. Gives Calling at once, then what becomes of it.
 
         Raises:
-            LocalProtocolError: no signalling flow, a bad target or header, or too many calls.
+            LocalProtocolError: no signalling flow, a bad target or header, too many calls, or one that the account's
+                `outgoing_prefixes` or `outgoing_per_minute` do not allow.
         """
         uri = target_uri(target, account.options.uri().host, by_address=not account.servers)
         return self.call(account, uri, checked_headers(extra_headers), None, now)
@@ -82,6 +86,7 @@ class OutgoingCalls:
             )
         if len(self._table) >= self._max_calls:
             raise LocalProtocolError(f"cannot call: {len(self._table)} calls are up; end one first")
+        self._admit(account, uri, now)
         call = Call(
             uuid=CallUuid(self._context.entropy.uuid("call")),
             account=account.id,
@@ -101,6 +106,22 @@ class OutgoingCalls:
         self._engine.create_offer(session, now=now)
         self._drain(now)
         return call.uuid
+
+    def _admit(self, account: Account, uri: SipUri, now: float) -> None:
+        """Whether the account's options let it call there, and now."""
+        options, limit = account.options, account.options.outgoing_per_minute
+        if options.outgoing_prefixes and not (uri.user or "").startswith(options.outgoing_prefixes):
+            allowed = ", ".join(options.outgoing_prefixes)
+            raise LocalProtocolError(f"cannot call {uri.user or uri}: outgoing_prefixes allows {allowed}; add it there")
+        if not limit:
+            return
+        placed = self._placed.setdefault(account.id, deque(maxlen=limit))
+        if len(placed) == limit and now - placed[0] < MINUTE:
+            raise LocalProtocolError(
+                f"cannot call: {limit} calls within a minute, as outgoing_per_minute allows;"
+                f" wait {MINUTE - (now - placed[0]):.0f} s"
+            )
+        placed.append(now)
 
     def follow(self, call: Call, referral: Referral, *, now: float) -> CallUuid:
         """Places the call that the far end of another has asked for. Raises LocalProtocolError likewise."""
