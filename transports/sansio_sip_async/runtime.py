@@ -47,6 +47,12 @@ class Bell:
 
     async def until(self, condition: Callable[[], bool], timeout: float | None = None) -> None:
         """Waits until `condition` holds. Raises TimeoutError. Cancelling it stops only the wait."""
+        if timeout is None:  # as with each frame of audio: there is nothing to set up
+            await self._until(condition)
+            return
         async with self._runtime.timeout(timeout):
-            while not condition():
-                await self._event.wait()
+            await self._until(condition)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._event.wait()
