@@ -76,14 +76,14 @@ class Agent:
 
 
 @asynccontextmanager
-async def agent(call: Call, **options: Any) -> AsyncIterator[Agent]:
-    """Runs it for the length of a block."""
+async def agent(call: Call, *, connects: bool = True, **options: Any) -> AsyncIterator[Agent]:
+    """Runs it for the length of a block, which begins when the call is up if it `connects`."""
     made = Agent(call, **options)
     runner = WorkerRunner(handle_sigint=False)
     await runner.add_workers(made.worker)
     running = asyncio.create_task(runner.run())
     try:
-        await made.until(lambda: ("on_client_connected", call) in made.news)
+        await made.until(lambda: not connects or ("on_client_connected", call) in made.news)
         yield made
     finally:
         await made.worker.cancel()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drivers.runtimes import Asyncio
+from drivers.test_front_ends import two_phones
 from drivers.test_voice import call as call_between
 from drivers.test_voice import said, tone
 from interop.peers import absent
@@ -134,6 +135,20 @@ def test_a_call_on_hold_lets_the_pipeline_go_on() -> None:
             assert ours.end is None
             ours.hangup()
             await ear
+
+    Asyncio.run(main)
+
+
+def test_a_call_that_nobody_takes_is_told_as_one_that_has_ended() -> None:
+    async def main() -> None:
+        async with two_phones(Asyncio) as (alice, bob, _, _other):
+            ringing = bob.incoming()
+            call = alice.call("bob")
+            async with agent(call, connects=False) as bot:
+                await bot.worker.queue_frame(TTSAudioRawFrame(tone(0.4).tobytes(), RATE, 1))
+                (await anext(ringing)).reject()
+                await bot.until(lambda: ("on_client_disconnected", call) in bot.news)
+                assert ("on_client_connected", call) not in bot.news
 
     Asyncio.run(main)
 
