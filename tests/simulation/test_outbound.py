@@ -109,3 +109,21 @@ def test_a_call_goes_on_by_the_other_server_when_one_dies(transport: str, profil
     scene.die(dead, dead=False)
     scene.wait(70.0)
     assert scene.bindings("alice") == [["1"], ["2"]]
+
+
+def test_a_call_goes_on_where_one_end_alone_has_lost_a_server() -> None:
+    """The far end hears of it by the re-INVITE that comes by the other server, and answers and goes on there."""
+    scene = TwoServers()
+    alice, bob = scene.user("alice"), scene.user("bob")
+    call(scene, alice, bob, "bob")
+    lost = alice.machine._phone._accounts["account1"].hop  # type: ignore[index]
+    assert lost is not None
+    assert lost.address is not None
+    server = "pbx" if lost.address.host == PBX else "second"
+    scene.world.cut(alice.name, server)
+    scene.wait(45.0)  # a ping, and the answer that does not come
+    assert hears(scene, alice, bob)
+    assert hears(scene, bob, alice)
+    assert bob.hangup()
+    scene.wait(1.0)
+    assert alice.names().count("onCallTerminated") == 1
