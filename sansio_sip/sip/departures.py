@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from sansio_sip.context import Context
+from sansio_sip.effects import Address
 from sansio_sip.errors import LocalProtocolError
 
 from .call_events import CallId
@@ -53,6 +54,7 @@ class Departures:
         self._sessions = sessions
         self._rows: dict[TransactionId, _Row] = {}
         self._by_owner: dict[Owner, TransactionId] = {}
+        self._homes: dict[str, Address] = {}  # by Call-ID of a subscription: through which server it was made
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -120,7 +122,9 @@ class Departures:
     def _way(self, call: CallId | None, request: Request) -> tuple[Request, Hop] | None:
         """How a request leaves and where to; None where there is no way."""
         identity, peer, home = self._identity, None, None
-        if call is not None:
+        if call is None and request.to.tag is not None:
+            home = self._homes.get(request.call_id)
+        elif call is not None:
             peer, home = self._sessions.peers.get(call), self._sessions.homes.get(call)
             identity = identity.of_call(self._sessions.peers, call)
         hop = way(identity, request, peer)
@@ -139,6 +143,10 @@ class Departures:
         line = self._identity.lines.of_hop(hop)
         if line is not None:
             row.tried |= {line.number}
+        if row.request.method == "SUBSCRIBE" and request.to.tag is None and hop.address is not None:
+            self._homes[request.call_id] = hop.address
+            if len(self._homes) > self._identity.config.limits.subscriptions:
+                del self._homes[next(iter(self._homes))]
         self._rows[transaction] = row
         self._by_owner[row.owner] = transaction
         return True

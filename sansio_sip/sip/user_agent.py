@@ -353,8 +353,9 @@ class UserAgent:
         for session in self._sessions:
             session.flow_ready(now=now)
             self._settle(session, now)
-        self._standalone.flow_ready(now=now)
-        self._settle_others(now)
+        if self.lines.in_use is self.lines[line]:
+            self._standalone.flow_ready(now=now)
+            self._settle_others(now)
 
     def flow_lost(self, reason: str, line: int = 1, *, now: float) -> tuple[CallId, ...]:
         """A flow is gone. Calls that are answered go on, by another line where there is one; those that are not yet
@@ -362,13 +363,16 @@ class UserAgent:
         hop = self.lines[line].hop
         if hop is None:
             return ()
-        strayed = self._sessions.on_line(hop)
+        strayed, before = self._sessions.on_line(hop), self.lines.in_use
         self.lines[line].flow_lost()
         self._registration.flow_lost(line, now=now)
         self._settle_others(now)
         if hop.flow is not None:
             self._layer.flow_lost(hop.flow, now=now)
             self._drain_layer(now)
+        if self.lines.hop is not None and self.lines.in_use is not before:
+            self._standalone.flow_ready(now=now)  # whoever tells us of something is to know where we are now
+            self._settle_others(now)
         return strayed
 
     def unreachable(self, address: Address, *, now: float) -> None:

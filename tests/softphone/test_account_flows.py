@@ -307,6 +307,37 @@ def test_a_call_is_answered_on_the_flow_it_came_by() -> None:
     assert [str(route.uri) for route in bench.take("BYE", TWO).routes] == [f"sip:{TWO};transport=tcp;lr"]
 
 
+def test_a_subscription_follows_to_the_other_flow() -> None:
+    bench = Bench().logged_in()
+    bench.account.user_agent.subscribe(SipUri("example.com", "alice"), "message-summary", now=bench.now)
+    bench.account.touched(now=bench.now)
+    bench.pump()
+    rows = (("Contact", "<sip:mail@192.0.2.50>"), ("Record-Route", f"<sip:{ONE};lr>"), ("Expires", "600"))
+    first = bench.answer(ONE, "SUBSCRIBE", 200, *rows)
+    notify = [
+        ("Via", f"SIP/2.0/TCP {ONE}:5060;branch=z9hG4bKn"),
+        ("Record-Route", f"<sip:{ONE};lr>"),
+        ("From", f"{first.to.with_tag('r')}"),
+        ("To", f"{first.from_}"),
+        ("Call-ID", first.call_id),
+        ("CSeq", "1 NOTIFY"),
+        ("Max-Forwards", "70"),
+        ("Contact", "<sip:mail@192.0.2.50>"),
+        ("Event", "message-summary"),
+        ("Subscription-State", "active;expires=600"),
+    ]
+    bench.give(ONE, Request("NOTIFY", SipUri("example.com", "alice"), notify))
+    bench.lose(ONE)
+    again = bench.take("SUBSCRIBE", TWO)
+    assert (again.call_id, again.to.tag) == (first.call_id, "r")
+    assert [str(route) for route in again.routes] == [f"<sip:{TWO}:5060;transport=tcp;lr>"]
+    # One that comes back draws nothing to itself.
+    bench.dead.clear()
+    bench.wait(6.0)
+    assert ONE in bench.flows.values()
+    assert not [peer for peer, message in bench.sent if getattr(message, "method", "") == "SUBSCRIBE" and peer == ONE]
+
+
 def test_a_login_goes_on_by_the_server_that_serves() -> None:
     for first in ("dead", 503, 408):
         bench = Bench()
