@@ -261,7 +261,7 @@ class Options:
         tone_country: ISO 3166, in lower case: whose network's tones are played.
         busy_tone: a call that fails is followed by a few seconds of that country's busy tone.
         codecs, profiles, display_name, bind, media_addresses, stun_servers, turn_servers, relay_only, flows,
-            login_timeout, ca_file, tls_verify: as in AccountOptions.
+            login_timeout, recovery_timeout, ca_file, tls_verify: as in AccountOptions.
     """
 
     domain: str
@@ -291,6 +291,7 @@ class Options:
     media_addresses: tuple[str, ...] = ()
     flows: int = 1
     login_timeout: float = 8.0
+    recovery_timeout: float = 30.0
     ca_file: str | None = None
     tls_verify: bool = True
 
@@ -350,6 +351,7 @@ class Options:
             allow_multiple_incoming=self.allow_multiple_incoming_calls,
             flows=self.flows,
             login_timeout=self.login_timeout,
+            recovery_timeout=self.recovery_timeout,
             ca_file=self.ca_file,
             tls_verify=self.tls_verify,
         )

@@ -58,6 +58,7 @@ def test_O_a_row_names_a_field_or_a_reason(row: list[str]) -> None:
         ("feedback_url", "mailto:a@b"),
         ("domain", "a b"),
         ("login_timeout", 0),
+        ("recovery_timeout", 0),
         ("profiles", ()),
         ("display_name", "a\r\nb"),
         ("stun_servers", ("http://x",)),
