@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))  # the peers and scenarios of the tests
 
-from interop.peers import Kamailio, command, free_port, kamailio, require, sansio_sip  # noqa: E402
+from interop.peers import Kamailio, command, free_port, kamailio, require, wait_for  # noqa: E402
 from interop.sipp import calls as calling  # noqa: E402
 from interop.sipp import sipp  # noqa: E402
 
@@ -93,8 +93,11 @@ def target(folder: Path, ring: float) -> Iterator[Kamailio]:
     with kamailio(place) as peer:
         words = ["--server", peer.server("udp"), "--password", "pw-bob", "--media", "rtp", "--calls", "1000000"]
         words += ["--ring", f"{ring:g}"]
-        with sansio_sip("answer", f"sip:bob@{peer.domain}", *words) as bob:
-            bob.event("onLogin")
+        # Into a file: were it a pipe, the target would wait for whoever reads it.
+        said = place / "answer.jsonl"
+        own = [sys.executable, "-m", "sansio_sip_cli", "answer", f"sip:bob@{peer.domain}", *words, "--json"]
+        with command(["sh", "-c", 'exec "$@" > "$0"', str(said), *own], env=_environment()):
+            wait_for(lambda: said.exists() and "onLogin" in said.read_text(), "the target is registered")
             yield peer
 
 
