@@ -1,13 +1,18 @@
 """Calls that fork: early media of several phones at once, one that wins, and nothing left of the others."""
 
+from typing import Any
+
 import pytest
+from simulation.relay_host import RelayHost
 from softphone.phones import DOMAIN, PBX, USERS, Host, Phone, Scene, context
 from softphone.test_transfer import hears
 
+from sansio_sip.context import Secret
 from sansio_sip.effects import Address
 from sansio_sip.sip.parser import parse_message
 from sansio_sip.softphone import AccountOptions, CallUuid, MediaProfile, Softphone, SoftphoneOptions, events
 from sansio_sip.softphone.early_dialog import early_media_allowed
+from sansio_sip.softphone.ice_servers import TurnAccount
 from sansio_sip_media.engine import MediaEngine
 from sansio_sip_media.seeded_crypto import SeededCrypto
 
@@ -15,7 +20,7 @@ from sansio_sip_media.seeded_crypto import SeededCrypto
 class WebPhone(Phone):
     """A softphone that does WebRTC."""
 
-    def __init__(self, scene: Scene, user: str, number: int) -> None:
+    def __init__(self, scene: Scene, user: str, number: int, **more: Any) -> None:
         Host.__init__(self, scene, f"{user}{number}")
         made = context(scene.seed + number)
         self.machine = Softphone(made, MediaEngine(made, SeededCrypto(self.name)), SoftphoneOptions())
@@ -25,6 +30,7 @@ class WebPhone(Phone):
             servers=(f"ws://{PBX}:8080",),
             bind=Address("0.0.0.0", 5060),
             codecs=("pcmu",),
+            **more,
         )
         self.uri = str(options.uri())
         scene.world.add(self.name, self.machine, f"10.0.0.{number}")
@@ -126,6 +132,34 @@ def test_a_caller_who_gives_up_leaves_no_session_behind() -> None:
     scene.wait(1.0)
     assert sockets(scene, alice) == 0
     assert all(phone.machine.calls() == () for phone in (alice, *bobs))
+
+
+@pytest.mark.parametrize("url", ["turn:10.0.1.8", "turn:10.0.1.8?transport=tcp"])
+@pytest.mark.parametrize("winner", [0, 1])
+def test_a_relay_serves_every_early_dialog_and_the_winner(url: str, winner: int) -> None:
+    scene = Scene()
+    relay = RelayHost("10.0.1.8")
+    scene.world.add("relay", relay, "10.0.1.8")
+    turn = (TurnAccount(url, "turn", Secret("pw")),)
+    alice = WebPhone(scene, "alice", 1, turn_servers=turn, relay_only=True)
+    bobs = [WebPhone(scene, "bob", number) for number in (2, 3)]
+    for phone in (alice, *bobs):
+        phone.login()
+    call = alice.call("bob")
+    scene.wait(3.0)
+    for phone in bobs:
+        phone.do(phone.machine.progress, phone.only_call)
+        scene.wait(4.0)
+        assert hears(scene, alice, call)
+    bobs[winner].do(bobs[winner].machine.answer, bobs[winner].only_call)
+    scene.wait(2.0)
+    assert hears(scene, alice, call)
+    assert hears(scene, bobs[winner], bobs[winner].only_call)
+    assert len(relay.server.allocations) == 1
+    alice.do(alice.machine.hangup, call)
+    scene.wait(2.0)
+    assert relay.server.allocations == {}
+    assert sockets(scene, alice) == 0
 
 
 @pytest.mark.parametrize("reliability", ["supported", "required"])
