@@ -60,6 +60,7 @@ OF_ITS_OWN = {
         b"\2\x81\x05hello\x89\x02hi\x01\x02ab\x80\x02cd\x88\x02\x03\xe8",
         b"\3\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x89\x80\0\0\0\0\x88\x82\0\0\0\0\x03\xe8",
     ),
+    "sip_stream": (b"3\n\n\n",),  # each LF is a keepalive
     "access_token": (
         b'{"iss":"a","sub":"b","nbf":1,"exp":9,"per":{"voice":{"incoming_allow":true,"outgoing_allow":false}}}',
         b'{"iss":"a","app":"b","nbf":1.5,"exp":"9","per":[]}',
