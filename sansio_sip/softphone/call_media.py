@@ -37,7 +37,7 @@ class CallMedia:
             session,
             MediaOptions(
                 profiles=account.options.profiles,
-                codecs=account.options.codecs,
+                codecs=tuple(codec.lower() for codec in account.options.codecs),
                 bind=addresses,
                 stun_servers=account.options.stun_servers,
                 turn_servers=account.options.turn_servers,

@@ -1,6 +1,8 @@
 """What is written down of a call for whoever collects statistics: the reference's messages, in JSON types alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import sansio_sip
@@ -9,9 +11,30 @@ from .call_info import CallInfo, CallUuid
 from .media_plane import MediaStatistics
 from .quality import QualitySample
 
-__all__ = ["CallReport"]
+__all__ = ["CallReport", "failure_message"]
 
 SOURCE, VERSION = "sansio_sip", "v1"
+
+
+# Causes by which a call ends, by how they begin, and the message that tells of it besides.
+FAILURES: Mapping[str, str] = MappingProxyType(
+    {
+        "ICE": "ICE_FAILURE",
+        "RTP Timeout": "ICE_FAILURE",
+        "DTLS": "MEDIA_FAILURE",
+        "no socket": "MEDIA_FAILURE",
+        "its sockets": "MEDIA_FAILURE",
+        "SDP": "SDP_FAILURE",
+        "Incompatible SDP": "SDP_FAILURE",
+        "Bad Media Description": "SDP_FAILURE",
+        "Missing SDP": "SDP_FAILURE",
+    }
+)
+
+
+def failure_message(cause: str) -> str:
+    """ICE_FAILURE, MEDIA_FAILURE or SDP_FAILURE; empty where a call did not end by its media."""
+    return next((kind for begin, kind in FAILURES.items() if cause.startswith(begin)), "")
 
 
 def _milliseconds(unix_time: float | None) -> int | None:
@@ -50,6 +73,7 @@ class CallReport:
         return {
             "msg": kind,
             "callUUID": self.call,
+            "corelationId": self.call,
             "xcallUUID": self.call,
             "timeStamp": _milliseconds(unix_time),
             "userName": self.user,
@@ -93,6 +117,27 @@ class CallReport:
                 "jitter": sample.remote_jitter_ms,
                 "audioLevel": sample.remote_level,
             },
+        )
+
+    def dump(self, snapshot: MediaStatistics, unix_time: float) -> dict[str, Any]:
+        """CALL_STATS_DUMP: the last state of the media, by the names of the standard's objects."""
+        local, remote = (str(each) if each is not None else None for each in (snapshot.local, snapshot.remote))
+        return self.message(
+            "CALL_STATS_DUMP",
+            unix_time,
+            localCandidate={"address": local},
+            remoteCandidate={"address": remote},
+            candidatePair={"local": local, "remote": remote, "roundTripTime": snapshot.rtt_ms},
+            transport={"protection": snapshot.protection, "iceTime": snapshot.ice_ms, "dtlsTime": snapshot.dtls_ms},
+            outboundRTP={"packetsSent": snapshot.packets_sent, "bytesSent": snapshot.octets_sent},
+            inboundRTP={
+                "packetsReceived": snapshot.packets_received,
+                "bytesReceived": snapshot.octets_received,
+                "packetsLost": snapshot.packets_lost,
+                "packetsDiscarded": snapshot.discarded,
+                "jitter": snapshot.jitter_ms,
+            },
+            remoteInboundRTP={"packetsLost": snapshot.remote_lost, "jitter": snapshot.remote_jitter_ms},
         )
 
     def summary(self, info: CallInfo, snapshot: MediaStatistics | None, unix_time: float) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from .client_core import ClientOutput
 from .client_events import WebrtcNotSupported
 from .client_feedback import FeedbackCommands
 from .log_book import ALL, ERROR, INFO, LEVELS
+from .options import Options
 from .peer_connection import PeerConnection
 
 __all__ = ["Client", "ClientOutput"]
@@ -77,7 +78,8 @@ class Client(FeedbackCommands):
 
     @recorded
     def set_identifier(self, identifier: str, *, now: float) -> bool:
-        """Names this client in each line of the log (reference: setIdentifier); it has a random name until then."""
+        """Names this client in each line of its log, and in each of its events as `identifier` (reference:
+        setIdentifier); it has a random name until then."""
         if not isinstance(identifier, str) or IDENTIFIER.fullmatch(identifier) is None:
             return self._cannot(
                 "set_identifier", f"{identifier!r} is no name; give up to 64 letters, digits, - and _", now
@@ -85,6 +87,16 @@ class Client(FeedbackCommands):
         self._log_book.identifier = identifier
         self._log(INFO, f"this client is {identifier} from here on", now)
         return True
+
+    @property
+    def options(self) -> Options:
+        """What this client was made with (reference: options)."""
+        return self._options
+
+    @property
+    def audio(self) -> "Client":
+        """Where the reference has its devices (`client.audio.microphoneDevices`): they are the client's own here."""
+        return self
 
     @property
     def identifier(self) -> str:

@@ -111,6 +111,7 @@ class CallCommands(LoginCommands):
             return self._cannot("answer", str(error), now)
         self._ringing.pop(call, None)
         self._active = call
+        self._answering(now)
         self._drain(now)
         return True
 
@@ -181,7 +182,7 @@ class CallCommands(LoginCommands):
         if self._active is None:
             return self._cannot("send_dtmf", "no call is active; call or answer first", now)
         fault = ""
-        for way in _key_ways(self._options.dtmf_options):
+        for way in _key_ways(tuple(each.upper() for each in self._options.dtmf_options)):
             try:
                 self._phone.send_dtmf(self._active, key, by=way, now=now)
             except LocalProtocolError as error:
@@ -234,6 +235,22 @@ class CallCommands(LoginCommands):
         call = self._active or self._chosen(None)
         return self._phone.call_info(call) if call is not None else None
 
+    @property
+    def call_session(self) -> CallInfo | None:
+        """The active call (reference: callSession)."""
+        return self._phone.call_info(self._active) if self._active is not None else None
+
+    @property
+    def call_direction(self) -> str | None:
+        """`incoming` or `outgoing`, of the active call (reference: callDirection)."""
+        session = self.call_session
+        return session.direction.value.lower() if session is not None else None
+
+    @property
+    def incoming_invites(self) -> dict[str, CallInfo]:
+        """Every call that rings here, by its UUID (reference: incomingInvites)."""
+        return {info.call_uuid: info for info in self.get_incoming_calls()}
+
     def get_call_uuid(self) -> str | None:
         """Of the active call (reference: getCallUUID)."""
         return self._active
@@ -267,6 +284,9 @@ class CallCommands(LoginCommands):
             return None
 
     # Small helpers
+
+    def _answering(self, now: float) -> None:
+        """What else follows from an answer of ours; the classes above add to it."""
 
     def _mute_changed(self, now: float) -> None:
         """What else follows from it; the classes above add to it."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import TypeAlias, assert_never
 
-from sansio_sip.context import Context, Secret
+from sansio_sip.context import Context, Secret, TraceSink
 from sansio_sip.effects import Address, Effect, FlowId, Record, TlsPeer
 from sansio_sip.timers import TimerSet
 from sansio_sip.trace import RecordedOutbox, recorded
@@ -58,6 +58,19 @@ class Leaving(Enum):
     DISCONNECT = "disconnect"
 
 
+class _Outbox(RecordedOutbox[ClientOutput]):
+    """Has each event say which client tells it."""
+
+    __slots__ = ("_book",)
+
+    def __init__(self, trace: TraceSink | None, book: LogBook) -> None:
+        super().__init__(trace)
+        self._book = book
+
+    def put(self, output: ClientOutput) -> None:
+        super().put(replace(output, identifier=self._book.identifier) if isinstance(output, events.Said) else output)
+
+
 class ClientCore:
     """See `sansio_sip.softphone.Client`."""
 
@@ -67,11 +80,11 @@ class ClientCore:
         self._context = context
         self._media = media
         self._options = options
-        self._outbox: RecordedOutbox[ClientOutput] = RecordedOutbox(context.trace)
         self._timers: TimerSet[Timer] = TimerSet()
         # A trace holds the inputs and outputs of the root machine alone.
         self._phone = Softphone(replace(context, trace=None), media, phone)
-        self._log_book = LogBook(LEVELS[options.debug], context.entropy.uuid("identifier"))
+        self._log_book = LogBook(LEVELS[options.debug.upper()], context.entropy.uuid("identifier"))
+        self._outbox = _Outbox(context.trace, self._log_book)
         self._phone.trace_sip(self._log_book.level <= ALL)
         self._account: AccountId | None = None
         self._username = ""
@@ -240,10 +253,11 @@ class ClientCore:
 
     def _log_event(self, event: Event | ClientEvent, now: float) -> None:
         if not isinstance(event, SILENT):
-            self._log(DEBUG, event.name, now)
+            self._log(DEBUG, event.name, now, call=getattr(event, "call", None))
 
-    def _log(self, level: int, text: str, now: float) -> None:
+    def _log(self, level: int, text: str, now: float, *, call: CallUuid | None = None) -> None:
+        """`call`: what the line is about, where that may be another than the active one."""
         unix = now + self._context.unix_offset
-        line = self._log_book.write(level, text, user=self._username, call=self._active or "", unix_time=unix)
+        line = self._log_book.write(level, text, user=self._username, call=call or self._active or "", unix_time=unix)
         if line is not None:
             self._outbox.put(line)

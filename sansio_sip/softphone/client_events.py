@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from .call_info import CallUuid
+from .events import Said
 from .media_plane import Samples
 
 __all__ = [
@@ -28,7 +29,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRequested:
+class TokenRequested(Said):
     """A token is wanted: give it by `token_provided(request, token)`, or say `token_failed(request, reason)`."""
 
     request: int
@@ -40,7 +41,7 @@ class TokenRequested:
 
 
 @dataclass(frozen=True, slots=True)
-class PermissionDenied:
+class PermissionDenied(Said):
     """onPermissionDenied: the access token does not allow that; `cause` is `INVALID_ACCESS_TOKEN_GRANTS`."""
 
     cause: str
@@ -52,7 +53,7 @@ class PermissionDenied:
 
 
 @dataclass(frozen=True, slots=True)
-class Unregistered:
+class Unregistered(Said):
     """The binding was taken away by `unregister`; the connection stays."""
 
     name: ClassVar[str] = "onUnregistered"
@@ -62,7 +63,7 @@ class Unregistered:
 
 
 @dataclass(frozen=True, slots=True)
-class MediaMetrics:
+class MediaMetrics(Said):
     """mediaMetrics: something is wrong with a call's audio (`active`), or is well again.
 
     Attributes:
@@ -97,7 +98,7 @@ class MediaMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class Volume:
+class Volume(Said):
     """volume: how loud both sides are, 0.0 (-100 dB) to 1.0 (-30 dB); about 60 times a second while subscribed to."""
 
     input_volume: float
@@ -110,7 +111,7 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
-class MediaPermission:
+class MediaPermission(Said):
     """onMediaPermission: whether there is a microphone to be had. `error` names what is wrong; empty: nothing."""
 
     stream: bool
@@ -125,7 +126,7 @@ class MediaPermission:
 
 
 @dataclass(frozen=True, slots=True)
-class WebrtcNotSupported:
+class WebrtcNotSupported(Said):
     """onWebrtcNotSupported: a library that DTLS, SRTP or Opus needs does not work here; `reason` says which."""
 
     reason: str
@@ -137,7 +138,7 @@ class WebrtcNotSupported:
 
 
 @dataclass(frozen=True, slots=True)
-class AudioDeviceChange:
+class AudioDeviceChange(Said):
     """audioDeviceChange: a device was `added` or `removed`."""
 
     change: str
@@ -150,7 +151,7 @@ class AudioDeviceChange:
 
 
 @dataclass(frozen=True, slots=True)
-class MicrophoneAudio:
+class MicrophoneAudio(Said):
     """What the microphone has given, int16 of shape (n,) at `rate` Hz; told while a program wants its stream."""
 
     samples: Samples
@@ -163,7 +164,7 @@ class MicrophoneAudio:
 
 
 @dataclass(frozen=True, slots=True)
-class NoiseReductionReady:
+class NoiseReductionReady(Said):
     """onNoiseReductionReady: `start_noise_reduction` may be called."""
 
     name: ClassVar[str] = "onNoiseReductionReady"
@@ -173,7 +174,7 @@ class NoiseReductionReady:
 
 
 @dataclass(frozen=True, slots=True)
-class CallStatistics:
+class CallStatistics(Said):
     """One message about a call for whoever collects them (`CALL_RINGING`, `CALL_STATS`, `CALL_SUMMARY`...).
 
     `message` has JSON types only.
@@ -189,7 +190,7 @@ class CallStatistics:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedbackSent:
+class FeedbackSent(Said):
     """`submit_call_quality_feedback` has reached its server. `request` is its number."""
 
     request: int
@@ -201,7 +202,7 @@ class FeedbackSent:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedbackFailed:
+class FeedbackFailed(Said):
     """Feedback was refused for good, or could not be delivered yet.
 
     `retry_in`: seconds until the next try; None where there is none.

@@ -4,11 +4,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
+import sansio_sip
 from sansio_sip.effects import Address, FlowId, Record, TlsPeer
 from sansio_sip.trace import recorded
 
 from . import events
 from .call_info import CallUuid
+from .call_report import CallReport
 from .client_events import FeedbackFailed, FeedbackSent
 from .client_tones import ToneCommands
 from .feedback import FeedbackQueue, checked_feedback
@@ -50,7 +52,7 @@ class FeedbackCommands(ToneCommands):
         It is sent again until it has arrived. A front end with an event loop has this as a coroutine.
 
         Args:
-            star_rating: 1 to 5. issues: of `feedback.ISSUES`; at least one, unless the rating is 5.
+            star_rating: 1 to 5, a whole number. issues: of `feedback.ISSUES`; at least one, unless the rating is 5.
             note: up to 280 characters.
             send_console_logs: the last lines of the log go along, without secrets.
 
@@ -67,7 +69,12 @@ class FeedbackCommands(ToneCommands):
         if self._feedback.is_full:
             return self._refuse_feedback(f"{len(self._feedback)} reports wait to be sent already", now)
         self._feedbacks += 1
-        self._log(INFO, f"feedback {self._feedbacks} on call {found.call}: {found.rating:g} stars", now)
+        self._log(INFO, f"feedback {self._feedbacks} on call {found.call}: {found.rating} stars", now)
+        unix = now + self._context.unix_offset
+        call = CallUuid(found.call)
+        report = CallReport(call, self._username, self._options.domain, unix)
+        opinion = {"overall": found.rating, "comment": found.comment}
+        self._tell(report.message("FEEDBACK", unix, info=opinion, sdkVersion=sansio_sip.__version__), call)
         body = found.body(self._log_book.lines() if send_console_logs else None)
         self._feedback.put(self._feedbacks, body, now=now)
         self._drain_feedback(now)

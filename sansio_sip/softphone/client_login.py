@@ -1,7 +1,9 @@
 """A client's commands about its login and its connection."""
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 
 from sansio_sip.auth import AccessToken, error_string, parse_access_token
 from sansio_sip.context import Secret
@@ -34,6 +36,7 @@ class LoginCommands(ClientCore):
     _generating = False  # tokens come from a generator
     _token_claims: AccessToken | None = None
     _token_expires: float | None = None  # Unix time, by the server
+    _connection_info: Mapping[str, str] = MappingProxyType({})
 
     # Variables
 
@@ -46,6 +49,11 @@ class LoginCommands(ClientCore):
     def user_name(self) -> str | None:
         """Who is logged in, or being so (reference: userName)."""
         return self._username if self._account is not None else None
+
+    @property
+    def connection_info(self) -> dict[str, str]:
+        """The last news of the connection, `state` and `reason` (reference: connectionInfo); empty before any."""
+        return dict(self._connection_info)
 
     # Commands
 
@@ -340,6 +348,8 @@ class LoginCommands(ClientCore):
         match output:
             case events.Login() if output.account == self._account:
                 self._token_expires = output.token_expires
+            case events.ConnectionChange() if self._account in (None, output.account):  # None: it has just been left
+                self._connection_info = {"state": output.state, "reason": output.event_reason or ""}
             case events.LoginFailed() if output.account == self._account and self._generating and output.code:
                 self._stop_generating()
                 super()._note(output, now)

@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 A report is kept of every call from its first event to its last. The active call is sampled each 5 s from its answer
-on: a sample gives a CALL_STATS message, and goes to the watch that raises and clears metrics. Which of the two are told
-says `Options.enable_quality_tracking`.
+on: a sample gives a CALL_STATS message, goes to the watch that raises and clears metrics, and says whether anything
+arrives at all (RemoteAudioStatus). Whether messages and metrics are told says `Options.enable_quality_tracking`.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from sansio_sip.errors import LocalProtocolError
 
 from . import client_events, events
 from .call_info import CallUuid
-from .call_report import CallReport
+from .call_report import CallReport, failure_message
 from .client_calls import CallCommands
 from .client_core import Timer
 from .media_plane import MediaStatistics
@@ -35,8 +35,9 @@ class QualityCommands(CallCommands):
         self._watch: QualityWatch | None = None
         self._watched: CallUuid | None = None
         self._snapshot: MediaStatistics | None = None
+        self._arriving = True  # whether packets have come since the sample before
         self._broken: set[CallUuid] = set()  # calls whose media is away
-        tracking = self._options.enable_quality_tracking
+        tracking = self._options.enable_quality_tracking.upper()
         self._tells_metrics = tracking == "LOCALONLY" or (tracking == "ALL" and self._options.enable_tracking)
         self._tells_statistics = tracking == "REMOTEONLY" or (tracking == "ALL" and self._options.enable_tracking)
 
@@ -48,7 +49,7 @@ class QualityCommands(CallCommands):
         if isinstance(output, BEGINNINGS):
             self._reports[output.call] = CallReport(output.call, self._username, self._options.domain, unix)
             if isinstance(output, events.Calling):
-                self._timers.arm(Timer.ICE, now + self._options.quality.ice_timeout)
+                self._time_gathering(now)
         if isinstance(output, events.ConnectionChange) and output.state == "connected":
             self._on_reconnected(unix)
         report = self._reports.get(getattr(output, "call", None) or CallUuid(""))
@@ -85,6 +86,14 @@ class QualityCommands(CallCommands):
             case _:
                 super()._on_timer(timer, now)
 
+    def _answering(self, now: float) -> None:
+        super()._answering(now)
+        self._time_gathering(now)
+
+    def _time_gathering(self, now: float) -> None:
+        """Our candidates are being gathered from here on, for an INVITE or for its answer."""
+        self._timers.arm(Timer.ICE, now + self._options.quality.ice_timeout)
+
     def _on_reconnected(self, unix: float) -> None:
         for report in self._reports.values():
             if report.answered is not None:
@@ -117,6 +126,13 @@ class QualityCommands(CallCommands):
                 {"timestamp": round(unix * 1000), "error_code": info.code, "error_description": output.cause}
             )
         snapshot = output.statistics if isinstance(output, events.CallTerminated) else None
+        cause = output.cause if isinstance(output, events.CallFailed) else info.reason
+        if failure := failure_message(cause):
+            self._tell(report.message(failure, unix, error=cause), report.call)
+            if failure == "ICE_FAILURE":
+                self._metric(report.call, "network", "ice_connection", "failed", True, "network drop", "None")
+        if snapshot is not None:
+            self._tell(report.dump(snapshot, unix), report.call)
         self._tell(report.summary(info, snapshot, unix), report.call)
         del self._reports[report.call]
         self._broken.discard(report.call)
@@ -130,7 +146,7 @@ class QualityCommands(CallCommands):
 
     def _begin_watch(self, call: CallUuid, now: float) -> None:
         self._watched, self._watch = call, QualityWatch(self._options.quality)
-        self._snapshot = self._statistics(call) or MediaStatistics()
+        self._snapshot, self._arriving = self._statistics(call) or MediaStatistics(), True
         self._timers.arm(Timer.SAMPLE, now + self._options.quality.interval)
 
     def _sample(self, now: float) -> None:
@@ -141,6 +157,7 @@ class QualityCommands(CallCommands):
         after = self._snapshot = self._statistics(call)
         if after is None:
             return
+        self._watch_arrivals(call, arriving=after.packets_received > before.packets_received)
         sample = sample_between(before, after)
         report = self._reports[call]
         self._tell(report.statistics(sample, after, now + self._context.unix_offset), call)
@@ -148,6 +165,13 @@ class QualityCommands(CallCommands):
             if metric.type == "no_audio_received" and metric.stream == "local" and metric.active and self.is_call_muted:
                 continue  # silence is what was asked for
             self._metric(call, metric.group, metric.type, metric.value, metric.active, metric.desc, metric.stream)
+
+    def _watch_arrivals(self, call: CallUuid, *, arriving: bool) -> None:
+        """Tells of a far end that has fallen silent for a whole interval, as the service's own INFO would."""
+        if arriving == self._arriving or self._account is None:
+            return
+        self._arriving = arriving
+        self._outbox.put(events.RemoteAudioStatus(self._account, self._phone.call_info(call), arriving))
 
     def _statistics(self, call: CallUuid) -> MediaStatistics | None:
         try:
@@ -161,6 +185,13 @@ class QualityCommands(CallCommands):
         if report is not None:
             action = "mute" if self.is_call_muted else "unmute"
             self._tell(report.message("TOGGLE_MUTE", now + self._context.unix_offset, action=action), report.call)
+
+    def _cannot(self, command: str, why: str, now: float) -> bool:
+        report = self._reports.get(self._active) if self._active is not None else None
+        if report is not None:
+            unix = now + self._context.unix_offset
+            self._tell(report.message("ERROR_EVENT", unix, name="refused", info=why, method=command), report.call)
+        return super()._cannot(command, why, now)
 
     def _tell(self, message: dict[str, Any], call: CallUuid) -> None:
         if self._tells_statistics:

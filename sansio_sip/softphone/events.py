@@ -5,7 +5,7 @@ the reference's keys. All are values: nothing in them changes later.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 from sansio_sip.sip.message_summary import MessageSummary
@@ -47,6 +47,7 @@ __all__ = [
     "RemoteHold",
     "RemoteResumed",
     "RequestAnswered",
+    "Said",
     "SubscriptionEnded",
     "TransferCompleted",
     "TransferFailed",
@@ -57,7 +58,17 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class _OfAccount:
+class Said:
+    """What all events have but log lines.
+
+    `identifier`: of the client that tells it (reference: setIdentifier), for whoever hears several; "" for a phone.
+    """
+
+    identifier: str = field(default="", kw_only=True, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _OfAccount(Said):
     account: AccountId
 
     name: ClassVar[str] = ""
@@ -150,7 +161,8 @@ class CallConnected(_OfCall):
 
 @dataclass(frozen=True, slots=True)
 class RemoteAudioStatus(_OfCall):
-    """remoteAudioStatus: whether audio of the far end arrives, by the word of the server (its INFO)."""
+    """remoteAudioStatus: whether audio of the far end arrives: by the word of the server (its INFO), and of a client
+    when nothing has come for a whole interval of `QualityOptions`, or comes again."""
 
     status: bool
 
@@ -516,7 +528,7 @@ class WebSocketConnected(_OfAccount):
 
 
 @dataclass(frozen=True, slots=True)
-class AudioReady:
+class AudioReady(Said):
     """Decoded audio waits to be read from these calls. At most one a tick."""
 
     calls: tuple[CallUuid, ...]
@@ -534,7 +546,7 @@ class LogLine:
     Attributes:
         level: as in `logging`; 5 for the messages of SIP themselves.
         identifier: of the client, where it is one's; the logger is its child of that name.
-        call: the UUID of the active call, or "".
+        call: the UUID of the call that it is about, or else of the active one, or "".
     """
 
     level: int
@@ -549,7 +561,7 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Said):
     """The phone has hung up, un-registered and closed its flows, or its deadline for that has passed."""
 
     name: ClassVar[str] = "closed"

@@ -51,20 +51,27 @@ class Feedback:
     """A report that has passed all rules."""
 
     call: str
-    rating: float
+    rating: int
     issues: tuple[str, ...]
     note: str
 
+    @property
+    def comment(self) -> str:
+        """Issues and note in one line."""
+        return " ".join(part for part in (",".join(self._names), self.note) if part)
+
+    @property
+    def _names(self) -> list[str]:
+        return [ON_THE_WIRE.get(issue, issue.lower()) for issue in self.issues]
+
     def body(self, log: Sequence[str] | None) -> bytes:
         """As JSON."""
-        names = [ON_THE_WIRE.get(issue, issue.lower()) for issue in self.issues]
-        comment = " ".join(part for part in (",".join(names), self.note) if part)
         row: dict[str, object] = {
             "callUUID": self.call,
             "overall": self.rating,
-            "issues": names,
+            "issues": self._names,
             "note": self.note,
-            "comment": comment,
+            "comment": self.comment,
         }
         if log is not None:
             row["log"] = list(log)
@@ -79,10 +86,10 @@ def checked_feedback(
         return "username not found"
     if not call_uuid or not isinstance(call_uuid, str):
         return "callUUID is mandatory"
-    if star_rating is None or star_rating == "" or isinstance(star_rating, bool):
+    if not star_rating or isinstance(star_rating, bool):
         return "Star rating is Mandatory"
     rating = _number(star_rating)
-    if rating is None or not 1 <= rating <= 5:
+    if rating is None or rating not in range(1, 6):
         return "score should be from 1-5 range"
     text = "" if note is None else str(note)
     if len(text) > MAX_NOTE:
@@ -96,7 +103,7 @@ def checked_feedback(
     known = tuple(dict.fromkeys(MISPRINTS.get(name, name) for name in names if MISPRINTS.get(name, name) in ISSUES))
     if not known and rating != 5:
         return f"Issues must be from the predefined list of issues - {','.join(ISSUES)}"
-    return Feedback(call_uuid, rating, known, text)
+    return Feedback(call_uuid, int(rating), known, text)
 
 
 def _number(value: object) -> float | None:

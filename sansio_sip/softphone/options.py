@@ -186,7 +186,7 @@ class AccountOptions:
             raise ValueError(f"recovery_timeout is {self.recovery_timeout!r}: allowed are seconds, 1 to 600")
         if not self.profiles:
             raise ValueError("profiles is empty: allowed are one or more of MediaProfile")
-        if not self.codecs or any(codec not in CODECS for codec in self.codecs):
+        if not self.codecs or any(str(codec).lower() not in CODECS for codec in self.codecs):
             raise ValueError(f"codecs is {self.codecs!r}: allowed are one or more of {', '.join(CODECS)}")
 
     def _check_ice_servers(self) -> None:
@@ -237,6 +237,8 @@ class AccountOptions:
 @dataclass(frozen=True, slots=True)
 class Options:
     """Of a `Client`: what its account has in common whoever logs in (reference: the constructor's options).
+
+    Names of levels, codecs and ways are taken in upper and in lower case.
 
     Attributes:
         domain: of a user name that is given without one.
@@ -305,17 +307,17 @@ class Options:
                 raise ValueError(
                     f"feedback_url is {self.feedback_url!r}: allowed are http:// and https:// URLs"
                 ) from None
-        if self.enable_quality_tracking not in TRACKING:
+        if str(self.enable_quality_tracking).upper() not in TRACKING:
             raise ValueError(
                 f"enable_quality_tracking is {self.enable_quality_tracking!r}: allowed are {', '.join(TRACKING)}"
             )
-        if not self.dtmf_options or any(each not in DTMF_TYPES for each in self.dtmf_options):
+        if not self.dtmf_options or any(str(each).upper() not in DTMF_TYPES for each in self.dtmf_options):
             raise ValueError(
                 f"dtmf_options is {self.dtmf_options!r}: allowed are one or more of {', '.join(DTMF_TYPES)}"
             )
         if self.tone_country not in COUNTRIES:
             raise ValueError(f"tone_country is {self.tone_country!r}: allowed are {', '.join(COUNTRIES)}")
-        if self.debug not in DEBUG_LEVELS:
+        if str(self.debug).upper() not in DEBUG_LEVELS:
             raise ValueError(f"debug is {self.debug!r}: allowed are {', '.join(DEBUG_LEVELS)}")
         if not MIN_REFRESH <= self.registration_refresh_timer <= MAX_EXPIRES:
             raise ValueError(
@@ -346,7 +348,7 @@ class Options:
             stun_servers=self.stun_servers,
             turn_servers=self.turn_servers,
             relay_only=self.relay_only,
-            in_band_dtmf="INBAND" in self.dtmf_options,
+            in_band_dtmf=any(each.upper() == "INBAND" for each in self.dtmf_options),
             client_region=self.client_region,
             allow_multiple_incoming=self.allow_multiple_incoming_calls,
             flows=self.flows,

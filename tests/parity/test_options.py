@@ -3,13 +3,15 @@
 import dataclasses
 import re
 from pathlib import Path
+from random import Random
 
 import pytest
 from shared import require_shared
 
-from sansio_sip.context import Secret
-from sansio_sip.softphone import MediaProfile, Options
+from sansio_sip.context import Context, Entropy, Secret
+from sansio_sip.softphone import Client, MediaProfile, Options
 from sansio_sip.softphone.media_plane import MediaOptions
+from sansio_sip_media.engine import MediaEngine
 
 TABLE = Path(__file__).parents[2] / "docs" / "reference" / "options.md"
 ROWS = [
@@ -67,6 +69,20 @@ def test_O_a_row_names_a_field_or_a_reason(row: list[str]) -> None:
 def test_a_bad_value_names_its_field(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
         Options(**{**GOOD, field: value})  # type: ignore[arg-type]
+
+
+def test_names_are_taken_in_upper_and_in_lower_case() -> None:
+    options = Options(
+        **GOOD,  # type: ignore[arg-type]
+        codecs=("OPUS", "PCMU"),
+        debug="error",
+        enable_quality_tracking="none",
+        dtmf_options=("inband",),
+    )
+    client = Client(Context(Entropy(Random(1))), MediaEngine(Context(Entropy(Random(1))), None), options)
+    assert client._log_book.level == 40
+    assert client._tells_metrics is False
+    assert options.account("alice", Secret("x")).in_band_dtmf
 
 
 def test_fault7_options_cannot_be_changed() -> None:

@@ -566,6 +566,39 @@ def test_C06_to_C10_how_calls_end() -> None:
     ]
 
 
+def test_codecs_are_named_in_upper_case_as_in_the_reference() -> None:
+    scene = Scene()
+    alice, bob = scene.users("alice", "bob", codecs=("PCMU",), dtmf_options=("info",))
+    assert alice.call("bob")
+    scene.wait(1.0)
+    assert bob.answer()
+    scene.wait(1.0)
+    assert alice.get_peer_connection()["pc"].statistics.codec == "PCMU"
+    alice.send_dtmf("5")
+    scene.wait(1.0)
+    assert alice.sent(b"INFO")
+
+
+def test_the_fields_that_programs_of_the_reference_read() -> None:
+    scene = Scene()
+    alice, bob = scene.users("alice", "bob")
+    assert alice.options is alice.machine._options
+    assert alice.audio.microphone_devices.get() == ""
+    assert alice.connection_info == {"state": "connected", "reason": ""}
+    assert (alice.call_session, alice.call_direction, alice.incoming_invites) == (None, None, {})
+    assert alice.call("bob")
+    scene.wait(1.0)
+    assert (alice.call_session.call_uuid, alice.call_direction) == (alice.get_call_uuid(), "outgoing")
+    assert bob.call_session is None
+    ((uuid, info),) = bob.incoming_invites.items()
+    assert (uuid, info.state.value) == (info.call_uuid, "ringing")
+    assert bob.answer()
+    assert bob.call_direction == "incoming"
+    assert alice.logout()
+    scene.wait(1.0)
+    assert alice.connection_info["state"] == "disconnected"
+
+
 def test_close_is_the_end() -> None:
     scene = Scene()
     alice, bob = talking(scene)
@@ -592,7 +625,7 @@ def test_close_is_the_end() -> None:
         ({"domain": "a;b"}, "domain"),
         ({"registration_refresh_timer": 59}, "registration_refresh_timer"),
         ({"registration_refresh_timer": 86_401}, "registration_refresh_timer"),
-        ({"codecs": ("OPUS",)}, "codecs"),
+        ({"codecs": ("SPEEX",)}, "codecs"),
         ({"profiles": ()}, "profiles"),
         ({"login_timeout": 0}, "login_timeout"),
         ({"display_name": "a\r\nb"}, "display_name"),

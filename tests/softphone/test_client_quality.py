@@ -8,7 +8,7 @@ import pytest
 from softphone.phones import ClientPhone, Scene
 
 from sansio_sip.simulation.link import Link
-from sansio_sip.softphone import client_events, events
+from sansio_sip.softphone import MediaProfile, client_events, events
 
 
 def in_a_call(scene: Scene, **options: Any) -> tuple[ClientPhone, ClientPhone]:
@@ -41,7 +41,7 @@ def test_a_good_call_has_statistics_and_no_metrics() -> None:
     assert alice.events(client_events.MediaMetrics) == bob.events(client_events.MediaMetrics) == []
     messages = [event.message for event in alice.events(client_events.CallStatistics)]
     kinds = [message["msg"] for message in messages]
-    assert kinds == ["CALL_RINGING", "CALL_ANSWERED", *["CALL_STATS"] * 6, "CALL_SUMMARY"]
+    assert kinds == ["CALL_RINGING", "CALL_ANSWERED", *["CALL_STATS"] * 6, "CALL_STATS_DUMP", "CALL_SUMMARY"]
     statistics = messages[4]
     assert statistics["remote"]["packetsReceived"] > 200
     assert statistics["remote"]["fractionLoss"] == statistics["local"]["fractionLoss"] == 0.0
@@ -141,6 +141,72 @@ def test_Q6_candidates_that_do_not_come() -> None:
         "desc": "Possible NAT/Firewall issue",
         "stream": "None",
     }
+
+
+def test_Q6_candidates_that_do_not_come_for_an_answer() -> None:
+    scene = Scene()
+    alice, bob = scene.users("alice", "bob")
+    bob.machine._phone._calls._media.apply_offer = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    assert alice.call("bob")
+    scene.wait(5.0)
+    assert bob.events(client_events.MediaMetrics) == []
+    assert bob.answer()
+    scene.wait(1.9)
+    assert bob.events(client_events.MediaMetrics) == []
+    scene.wait(0.2)
+    assert metrics(bob, "ice_timeout") == [(True, "None")]
+
+
+def test_E10_a_far_end_from_whom_nothing_comes_is_told_of_by_our_own_watch() -> None:
+    scene = Scene()
+    alice, bob = in_a_call(scene)
+    scene.wait(12.0)
+    assert alice.events(events.RemoteAudioStatus) == []
+    scene.world.cut(alice.name, bob.name)
+    scene.wait(11.0)
+    assert [event.status for event in alice.events(events.RemoteAudioStatus)] == [False]
+    scene.world.cut(alice.name, bob.name, cut=False)
+    scene.wait(11.0)
+    assert [event.status for event in alice.events(events.RemoteAudioStatus)] == [False, True]
+    assert alice.events(events.RemoteAudioStatus)[0].as_dict()["callInfo"]["callUUID"] == alice.get_call_uuid()
+
+
+def test_Q8_a_way_that_is_not_found_is_failed() -> None:
+    scene = Scene(crypto=True)
+    alice, bob = scene.users("alice", "bob", profiles=(MediaProfile.WEBRTC,))
+    scene.world.cut(alice.name, bob.name)
+    assert alice.call("bob")
+    scene.wait(1.0)
+    assert bob.answer()
+    scene.wait(60.0)
+    (metric,) = [each for each in alice.events(client_events.MediaMetrics) if each.type == "ice_connection"]
+    assert (metric.value, metric.active) == ("failed", True)
+    assert "ICE_FAILURE" in [event.message["msg"] for event in alice.events(client_events.CallStatistics)]
+
+
+def test_each_message_of_the_reference_is_told() -> None:
+    scene = Scene()
+    alice, _bob = in_a_call(scene)
+    scene.wait(6.0)
+    alice.mute()
+    alice.send_dtmf("x")
+    assert alice.hangup()
+    scene.wait(1.0)
+    told = {event.message["msg"]: event.message for event in alice.events(client_events.CallStatistics)}
+    assert list(told) == [
+        "CALL_RINGING",
+        "CALL_ANSWERED",
+        "CALL_STATS",
+        "TOGGLE_MUTE",
+        "ERROR_EVENT",
+        "CALL_STATS_DUMP",
+        "CALL_SUMMARY",
+    ]
+    assert (told["ERROR_EVENT"]["method"], "no key" in told["ERROR_EVENT"]["info"]) == ("send_dtmf", True)
+    dump = told["CALL_STATS_DUMP"]
+    assert dump["inboundRTP"]["packetsReceived"] > 200
+    assert dump["localCandidate"]["address"].startswith("10.0.0.1:")
+    assert all(message["corelationId"] == message["callUUID"] for message in told.values())
 
 
 def test_Q8_a_network_that_is_cut_and_comes_back() -> None:

@@ -56,6 +56,18 @@ def test_M18_levels_and_the_trace_of_sip() -> None:
     assert 'response="***"' in "".join(alice.log_lines())
 
 
+def test_M18_a_line_about_a_call_has_its_uuid() -> None:
+    scene = Scene()
+    alice, bob = scene.users("alice", "bob", debug="DEBUG")
+    assert alice.call("bob")
+    scene.wait(1.0)
+    (rings,) = bob.events(events.IncomingCall)
+    assert bob.get_call_uuid() is None
+    (line,) = [line for line in bob.events(events.LogLine) if line.text == "onIncomingCall"]
+    assert line.call == rings.call
+    assert any(f" {rings.call} [DEBUG]" in kept for kept in bob.log_lines())
+
+
 def test_M34_the_identifier_is_in_each_line() -> None:
     scene = Scene()
     alice = scene.client("alice")
@@ -69,3 +81,7 @@ def test_M34_the_identifier_is_in_each_line() -> None:
     assert lines
     assert {line.identifier for line in lines} == {"tab-1"}
     assert all("[tab-1]" in line for line in alice.log_lines()[2:])
+    told = alice.events(events.LoginFailed, events.ConnectionChange)
+    assert len(told) > 1
+    assert {event.identifier for event in told} == {"tab-1"}
+    assert all("identifier" not in event.as_dict() for event in told)

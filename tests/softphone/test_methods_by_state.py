@@ -144,6 +144,13 @@ CALLS: Tries = {
     "play": lambda at: [(SAMPLES, 8_000)],
     "write_audio": lambda at: [(SAMPLES, 8_000)],
     "audio": nothing,
+    "voice": nothing,
+    "turns": lambda at: [(), (8_000,)],
+    "pressed": nothing,
+    "answered_by": lambda at: [(0.2,)],
+    "beep": lambda at: [(0.2,)],
+    "is_up": nothing,
+    "queued": nothing,
     "record": lambda at: [(Path("/dev/null"),)],
 }
 
@@ -196,6 +203,10 @@ CLIENT: Tries = {
         (
             "get_call_uuid",
             "get_contact_uri",
+            "audio",
+            "call_direction",
+            "call_session",
+            "connection_info",
             "get_current_session",
             "get_incoming_calls",
             "get_last_call_uuid",
@@ -207,6 +218,8 @@ CLIENT: Tries = {
             "is_connecting",
             "is_logged_in",
             "is_registered",
+            "incoming_invites",
+            "options",
             "perm_on_click",
             "supported_browsers",
             "user_name",
@@ -250,6 +263,7 @@ HANDLE: Tries = {
     "off": lambda at: [("onLogin", print), ("volume", print)],
     "use_devices": lambda at: [(VirtualDevices(),)],
     "reveal_audio_devices": lambda at: [(), ("returnStream",)],
+    "audio": nothing,
     "close_stream": nothing,
     "played": lambda at: [(role,) for role in Role],
 }
@@ -284,7 +298,7 @@ def carry_out(at: Any, target: Any, name: str, args: tuple[Any, ...]) -> Any:
     if "now" in inspect.signature(method).parameters:
         return at.scene.world.do(at.host.name if isinstance(at, ClientSetting) else "alice", method, *args)
     result = method(*args)
-    if name == "audio":
+    if name in ("audio", "voice", "turns", "pressed"):
         return at.runtime.run(_first(result), at.driver, 0.2)
     if inspect.iscoroutine(result):
         return at.runtime.run(result, at.driver)

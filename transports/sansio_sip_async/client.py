@@ -90,6 +90,11 @@ class ClientHandle:
 
     # Devices
 
+    @property
+    def audio(self) -> "ClientHandle":
+        """Where the reference has its devices: they are the client's own here."""
+        return self
+
     async def use_devices(self, backend: AudioBackend) -> None:
         """Has the audio of calls come from and go to these. `open_client(devices=...)` does it."""
         self._booth = SoundBooth(self.machine, backend, self.driver, self._runtime, self._bell)

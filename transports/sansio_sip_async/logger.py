@@ -10,7 +10,7 @@ LOGGER = logging.getLogger("sansio_sip")
 
 
 def log(line: LogLine) -> None:
-    """Hands a line to its logger; the call is in the record as `call`."""
+    """Hands a line to its logger; the record has `identifier` and `call` besides, for a format that shows them."""
     logger = LOGGER.getChild(line.identifier) if line.identifier else LOGGER
     text = f"[{line.call}] {line.text}" if line.call else line.text
-    logger.log(line.level, "%s", text, extra={"call": line.call})
+    logger.log(line.level, "%s", text, extra={"identifier": line.identifier, "call": line.call})
