@@ -41,7 +41,8 @@ class CallInfo:
 
     Attributes:
         call_uuid: names the call in every command.
-        src, dest: who calls, and who is called.
+        src, dest: who calls, and who is called: our own end by its SIP URI, a caller as `user@host`, whom we call by
+            the URI that the INVITE goes to.
         reason, protocol, code: why the call ended; `protocol` is `Q.850`, `SIP` or `none`. `code` is -1 until then.
         originator: `local`, `remote` or `system`: who ended it.
         stir_shaken_state: `verified`, `not_verified` or `Not_applicable`.

@@ -143,7 +143,7 @@ class IncomingCalls:
             account=account.id,
             direction=CallDirection.INCOMING,
             src=identity(output.caller),
-            dest=account.options.uri().user or "",
+            dest=str(account.options.uri()),
             sip=output.call,
             state=CallState.RINGING,
             extra_headers=visible_headers(output.headers),

@@ -240,7 +240,7 @@ def test_C01_C02_C03_C04_C05_C06_C07_C08_C09_C10_C11_call_info(runtime: Any) -> 
                 "callUUID": info["callUUID"],
                 "direction": "INCOMING",
                 "src": f"alice@{DOMAIN}",
-                "dest": "bob",
+                "dest": f"sip:bob@{DOMAIN}",
                 "state": "ringing",
                 "extraHeaders": {"X-PH-A": "1"},
                 "Reason": "none",

@@ -360,7 +360,7 @@ def test_extra_headers_arrive() -> None:
     scene.wait(1.0)
     (ringing,) = bob.events(events.IncomingCall)
     assert dict(ringing.extra_headers) == {"X-PH-Order": "42", "x-ph-b": "(c)"}
-    assert (ringing.caller_id, ringing.call_info.dest) == ("alice@example.com", "bob")
+    assert (ringing.caller_id, ringing.call_info.dest) == ("alice@example.com", "sip:bob@example.com")
 
 
 @pytest.mark.parametrize("header", [("X-Other", "1"), ("X-PH-A", "1\r\nX: y"), ("X-PH-\r\nX", "1"), ("Via", "x")])
