@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sansio_sip.context import Context
-from sansio_sip.effects import Address, FlowId
+from sansio_sip.effects import Address, FlowId, SendDatagram, SendStream
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.softphone import events
 from sansio_sip.softphone.call_info import AccountId, CallUuid
@@ -67,19 +67,27 @@ class Plan:
 
 
 class _Clocked:
-    """A phone on its way to the driver, which remembers when the input came that it is working on.
+    """A phone on its way to the driver, which remembers when the input came that it is working on, and when it spoke.
 
     So times are those of the wire: what it takes us to read a message and to write the next is not the far end's.
     """
 
     def __init__(self, phone: Softphone) -> None:
         self.input_at = 0.0
+        self.spoke_at: float | None = 0.0
+        """When it first had something to send since this was None."""
         self._phone = phone
-        self.poll_output = phone.poll_output
+        self._time = asyncio.get_running_loop().time
         self.next_timeout = phone.next_timeout
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._phone, name)
+
+    def poll_output(self) -> Any:
+        output = self._phone.poll_output()
+        if self.spoke_at is None and isinstance(output, SendDatagram | SendStream):
+            self.spoke_at = self._time()
+        return output
 
     def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
         self.input_at = now
@@ -149,9 +157,11 @@ class LoadJob:
         now = self.now()
         call = self._placing = Call(self, now)
         self.tally.count("placed", self.second(now))
+        self.clocked.spoke_at = None
         try:
             call.uuid = self.command("call", self.account, target, extra_headers=headers)
-            call.sent(self.now())
+            # What else there was to do after the INVITE had left is not the far end's.
+            call.sent(self.clocked.spoke_at or self.now())
         except LocalProtocolError as error:
             self.tally.fail(f"not placed: {error}", self.second(now))
             raise CallRefused(str(error)) from None
