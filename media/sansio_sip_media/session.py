@@ -3,11 +3,7 @@
 Theory of operation
 -------------------
 A session is a row of the engine. It joins machines that know nothing of each other: `OfferAnswer`, a `MediaTransport`
-of the profile in use, `AudioStream` and `RtcpSession`.
-
-    OPENING --sockets open--> READY --offer and answer--> CONNECTING --Connected--> FLOWING <--> INTERRUPTED
-       |                                                       |
-       +-- none could be opened --> FAILED <--- no way found --+
+of the profile in use, `AudioStream` and `RtcpSession`. How far it has come is in `session_state`.
 
 Commands that come while sockets are being opened wait for them.
 
@@ -18,7 +14,6 @@ must reckon with a peer that declines, so it names a second socket; it is closed
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from enum import Enum
 from functools import partial
 from typing import TypeAlias, assert_never
 
@@ -38,7 +33,7 @@ from sansio_sip.effects import (
 from sansio_sip.errors import LocalProtocolError, ParseError
 from sansio_sip.machine import Outbox
 from sansio_sip.sdp.model import SessionDescription
-from sansio_sip.sdp.negotiation import CATALOGUE, LocalMedia, Negotiated, NegotiationError, profile_of, section_profile
+from sansio_sip.sdp.negotiation import CATALOGUE, LocalMedia, Negotiated, NegotiationError, multiplexes_rtcp, profile_of
 from sansio_sip.sdp.offer_answer import OfferAnswer
 from sansio_sip.sdp.offer_answer import State as OfferState
 from sansio_sip.softphone.media_plane import (
@@ -68,12 +63,13 @@ from .rtp.packet import RtpPacket
 from .rtp.sender import RtpSender
 from .sdes_transport import SdesTransport
 from .session_sockets import SessionSockets
+from .session_state import OVER, State
 from .session_statistics import statistics_of
 from .transport import Arrived, Connected, Failed, Gathered, Interrupted, MediaTransport, Relayed
 from .voip_quality import voip_metrics
 from .webrtc_transport import WebRtcTransport
 
-__all__ = ["MediaSession", "SessionOutput", "State"]
+__all__ = ["MediaSession", "SessionOutput"]
 
 # Addresses that have sent with our SSRC. A peer moves now and then; beyond that it can draw no more of them out of us.
 MAX_CONFLICTING = 8
@@ -96,22 +92,6 @@ SessionOutput: TypeAlias = (
     | DtmfReceived
     | TonesSent
 )
-
-
-class State(Enum):
-    """See the module's theory of operation."""
-
-    OPENING = "opening"
-    READY = "ready"
-    CONNECTING = "connecting"
-    FLOWING = "flowing"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
-    LEFT = "left"
-    CLOSED = "closed"
-
-
-OVER = (State.FAILED, State.LEFT, State.CLOSED)
 
 
 class MediaSession:
@@ -186,7 +166,7 @@ class MediaSession:
             # No downgrade: a profile that the account does not allow is refused, whatever the peer wishes.
             profile = MediaProfile(profile_of(offer, [allowed.value for allowed in self._options.profiles]))
             transport = self._transport_for(profile, controlling=False, now=now)
-            if (not _multiplexes_rtcp(offer, profile) and self._open_rtcp_flow()) or self._is_gathering:
+            if (not multiplexes_rtcp(offer, profile.value) and self._open_rtcp_flow()) or self._is_gathering:
                 self._when_open = lambda later: self.apply_offer(offer, direction, now=later)
                 return
             transport.prepare_answer(offer, now=now)
@@ -219,13 +199,11 @@ class MediaSession:
             raise LocalProtocolError(f"cannot fork session {self.id}: {MAX_FORKS} share its offer; close one first")
         fork = MediaSession(self._context, self._crypto, session, replace(self._options, bind=()), now=self._opened_at)
         fork.state, fork.forks = State.READY, self.forks
-        fork._sockets = self._sockets.lend(session)
+        fork._sockets, fork._transport = self._sockets.lend(session), self._transport.fork()
         fork._negotiation = self._offered.fork()
         fork._profile, fork._cname = self._profile, self._cname
-        fork._transport = self._transport.fork()
         if self._profile is MediaProfile.WEBRTC:
-            # The offer names our SSRC. With SDES two peers have the key of ours in common: RFC 3711 section 9.1 forbids
-            # one SSRC for both.
+            # The offer names our SSRC. With SDES both peers have our key: one SSRC for both would use it twice (RFC 3711).
             entropy = self._context.entropy
             fork.audio.outgoing.sender = RtpSender(self.audio.ssrc, entropy.rtp_sequence(), entropy.rtp_timestamp())
         self.forks.rows.append(fork)
@@ -328,10 +306,9 @@ class MediaSession:
 
     def send_by_relay(self, output: SendDatagram, *, now: float) -> bool:
         """Sends what a fork sends, where that goes by a relay of ours; False: it is by a socket."""
-        transport = self._transport
-        if not isinstance(transport, WebRtcTransport) or not transport.is_relay(output.flow):
+        if not isinstance(self._transport, WebRtcTransport) or not self._transport.is_relay(output.flow):
             return False
-        transport.send_by_relay(output, now=now)
+        self._transport.send_by_relay(output, now=now)
         self._drain_transport(now)
         return True
 
@@ -601,9 +578,3 @@ class MediaSession:
     def _refuse_when_over(self, what: str) -> None:
         if self.state in OVER:
             raise LocalProtocolError(f"cannot {what}: session {self.id} is {self.state.value}; open another")
-
-
-def _multiplexes_rtcp(offer: SessionDescription, profile: MediaProfile) -> bool:
-    """Whether the audio that is offered with this profile has RTP and RTCP on one port."""
-    sections = (each for each in offer.media if each.kind == "audio" and each.port)
-    return any(each.has("rtcp-mux") for each in sections if section_profile(offer, each) == profile.value)

@@ -39,6 +39,7 @@ __all__ = [
     "Peer",
     "RemoteIce",
     "common_codecs",
+    "multiplexes_rtcp",
     "profile_of",
     "read_peer",
     "section_profile",
@@ -239,6 +240,12 @@ def profile_of(offer: SessionDescription, allowed: Collection[str] = ("webrtc", 
     if not seen:
         raise NegotiationError("the offer has no audio")
     raise NegotiationError(f"profile {', '.join(seen)[:80]} is none of those allowed: {', '.join(sorted(allowed))}")
+
+
+def multiplexes_rtcp(offer: SessionDescription, profile: str) -> bool:
+    """Whether the audio that is offered with this profile has RTP and RTCP on one port."""
+    sections = (each for each in offer.media if each.kind == "audio" and each.port)
+    return any(each.has("rtcp-mux") for each in sections if section_profile(offer, each) == profile)
 
 
 def read_peer(description: SessionDescription, media: MediaDescription, profile: str) -> Peer:
