@@ -203,7 +203,7 @@ class MediaSession:
         fork._negotiation = self._offered.fork()
         fork._profile, fork._cname = self._profile, self._cname
         if self._profile is MediaProfile.WEBRTC:
-            # The offer names our SSRC. With SDES both peers have our key: one SSRC for both would use it twice (RFC 3711).
+            # The offer names our SSRC. With SDES both peers have our key, which one SSRC would use twice (RFC 3711).
             entropy = self._context.entropy
             fork.audio.outgoing.sender = RtpSender(self.audio.ssrc, entropy.rtp_sequence(), entropy.rtp_timestamp())
         self.forks.rows.append(fork)
