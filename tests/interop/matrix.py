@@ -93,6 +93,8 @@ PEERS = (
 PROOFS: dict[str, tuple[tuple[str, ...], str]] = {
     "interop.test_kamailio": (("Kamailio", "tshark"), "register, call, talk, keys, part: WS, WSS, UDP, TCP, TLS"),
     "interop.test_outbound_kamailio": (("Kamailio",), "two flows of an account; one dies in a call (RFC 5626)"),
+    "interop.test_kamailio_forks": (("Kamailio",), "a call that rings at several phones"),
+    "interop.test_sipp_forks": (("SIPp",), "a call that is answered by more than one branch"),
     "interop.test_transfer": (("Kamailio",), "hold, blind and attended transfer among three phones"),
     "interop.test_rtpengine": (("Kamailio", "rtpengine"), "a WebRTC phone talks with a plain RTP phone"),
     "interop.test_coturn": (("coturn", "Kamailio", "Chromium", "JsSIP"), "calls by a relay alone: UDP, TCP, TLS"),
