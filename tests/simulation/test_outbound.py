@@ -90,8 +90,12 @@ def test_a_call_goes_on_by_the_other_server_when_one_dies(transport: str, profil
     assert hears(scene, alice, bob)
     # A stream tells at once; over UDP it takes pings that nobody answers, of a server that has answered one.
     scene.wait(30.0 if transport == "udp" else 0.0)
+    by_it = f"to {transport.upper()} {scene.addresses[dead]}:" in said(alice, "INVITE")[0]
+    before = len(said(alice, "INVITE") + said(bob, "INVITE"))
     scene.die(dead)
     scene.wait(45.0 if transport == "udp" else 3.0)
+    # Only a call that went by the dead one has to say where it is now.
+    assert (len(said(alice, "INVITE") + said(bob, "INVITE")) > before) == by_it
     assert alice.is_connected()
     assert alice.names().count("onConnectionChange") == 1
     assert hears(scene, alice, bob)
