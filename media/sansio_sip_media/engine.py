@@ -38,7 +38,8 @@ from .conference import RATE as CONFERENCE_RATE
 from .conference import Conference
 from .crypto import CryptoProvider
 from .resample import MAX_RATE, MIN_RATE
-from .session import MediaSession, State
+from .session import MediaSession
+from .session_state import State
 from .sound_desk import SoundDesk
 
 __all__ = ["MediaEngine"]
