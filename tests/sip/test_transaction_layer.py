@@ -347,6 +347,21 @@ def test_an_address_that_cannot_be_reached_fails_who_waits_for_it_and_nobody_els
     assert len(layer) == 2  # the server's transaction stays
 
 
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_flow_that_goes_after_the_final_response_takes_nothing_from_anybody(ours: bool) -> None:
+    layer = make()
+    if ours:
+        layer.request(request("OPTIONS"), UDP, now=0.0)
+        layer.receive(answer(request("OPTIONS"), 200), UDP, now=0.1)
+    else:
+        layer.receive(request("OPTIONS"), UDP, now=0.0)
+        layer.respond(ONE, answer(request("OPTIONS"), 200), now=0.1)
+    list(layer.outputs())
+    assert layer.is_alive(ONE)
+    layer.flow_lost(FlowId("udp"), now=0.2)
+    assert list(layer.outputs()) == [Terminated(ONE)]
+
+
 def test_a_cancel_is_sent_again_at_the_pace_that_was_asked_for() -> None:
     slow = replace(RFC_TIMING, t1=1.0)
     layer = TransactionLayer(Context(Entropy(random.Random(1))), timing=slow)
