@@ -48,7 +48,11 @@ class TcpRelay:
                 here, _ = listener.accept()
             except OSError:
                 return
-            there = socket.create_connection(("127.0.0.1", self._target))
+            try:
+                there = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:  # nobody listens there just now
+                here.close()
+                continue
             with self._lock:
                 self._pairs += [here, there]
             for source, sink in ((here, there), (there, here)):
