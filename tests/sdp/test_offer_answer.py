@@ -855,3 +855,21 @@ def test_a_fork_in_a_webrtc_session_keeps_role_layout_and_payload_types() -> Non
     assert "a=rtpmap:111 opus/48000/2" in [str(line) for line in offer.media[0].lines()]
     agreed = other.accept_answer(webrtc_sdp("a=mid:x", setup=""))
     assert (negotiated.dtls_role, agreed.dtls_role) == ("server", "server")
+
+
+def test_rfc_8842_section_5_3_a_later_offer_that_leaves_the_choice_keeps_the_role() -> None:
+    session = OfferAnswer(1)
+    session.accept_offer(webrtc_sdp(setup="active"), webrtc_end())
+    answer, negotiated = session.accept_offer(webrtc_sdp(setup="actpass"), webrtc_end())
+    assert (values(answer, "setup"), negotiated.dtls_role) == (["passive"], "server")
+
+
+@pytest.mark.parametrize(
+    ("group", "bundled"), [("BUNDLE x", True), ("BUNDLE y", False), ("LS x", False), (None, False)]
+)
+def test_the_answer_bundles_what_the_offer_has_bundled(group: str | None, bundled: bool) -> None:
+    offer = webrtc_sdp("a=mid:x")
+    if group is not None:
+        offer = replace(offer, attributes=(*offer.attributes, Attribute("group", group)))
+    answer, _ = OfferAnswer(1).accept_offer(offer, webrtc_end())
+    assert answer.get_all("group") == (("BUNDLE x",) if bundled else ())
