@@ -151,7 +151,7 @@ def test_garbage_at_a_phone() -> None:
 def test_invites_at_a_phone(several: bool) -> None:
     """Busy, or one that takes several calls: then no more than it was told to."""
     network, alice, bob = talking(allow_multiple_incoming=several)
-    alice.machine._calls._max_calls = 5
+    alice.machine._calls.incoming._max_calls = 5
     target = Address(HOSTS["alice"], 5060)
 
     def invite(number: int, source: Address) -> bytes:

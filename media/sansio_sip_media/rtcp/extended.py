@@ -30,7 +30,7 @@ UNAVAILABLE = 127
 _HEADER = Struct("!BBH")
 _REFERENCE_TIME = Struct("!Q")
 _DELAY = Struct("!III")
-_VOIP = Struct("!I4B4H2b2B4B2B3H")
+_VOIP = Struct("!I4B4H2b2B4BBx3H")
 
 
 class BlockType(IntEnum):
@@ -111,8 +111,7 @@ class VoipMetrics:
 
     @classmethod
     def parse(cls, body: bytes) -> "VoipMetrics":
-        *fields, configuration, _, nominal, maximum, absolute = _VOIP.unpack(body)
-        return cls(*fields, configuration, nominal, maximum, absolute)
+        return cls(*_VOIP.unpack(body))
 
     def __bytes__(self) -> bytes:
         body = _VOIP.pack(
@@ -134,7 +133,6 @@ class VoipMetrics:
             self.mos_listening,
             self.mos_conversational,
             self.receiver_configuration,
-            0,
             self.jitter_buffer_nominal,
             self.jitter_buffer_maximum,
             self.jitter_buffer_absolute_maximum,
