@@ -18,6 +18,7 @@ from parity.bench import FRONTS, PATIENCE
 from sansio_sip.softphone import Options, SoftphoneOptions, events
 from sansio_sip.softphone.audio_effects import OpenDevice
 from sansio_sip.softphone.devices import AudioDevice, Role
+from sansio_sip_async import front_end
 from sansio_sip_async.runtime import Bell
 from sansio_sip_async.sound import SoundBooth
 from sansio_sip_devices import DeviceError, Pipe, Recording, VirtualDevices, media_file
@@ -268,7 +269,7 @@ class Stuck(VirtualDevices):
 @pytest.mark.parametrize("runtime", [Asyncio, Trio], ids=lambda runtime: runtime.name)
 def test_a_client_is_left_though_its_hardware_hangs(runtime: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     front = FRONTS[runtime.name]
-    monkeypatch.setattr(front, "SoftphoneOptions", lambda: SoftphoneOptions(close_timeout=0.1))
+    monkeypatch.setattr(front_end, "SoftphoneOptions", lambda: SoftphoneOptions(close_timeout=0.1))
     devices = Stuck()
 
     async def main() -> None:

@@ -26,7 +26,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "OPEN": "the WebSocket handshake has had its time",
         "CLOSE": "the peer has had its time to close the WebSocket",
     },
-    "sansio_sip.connection": {
+    "sansio_sip.connection_state": {
         "ATTEMPT": "this address of the server has not answered in time",
         "KEEPALIVE": "the connection has been silent: a keepalive is due",
         "PONG": "the server has not answered a keepalive",
@@ -50,7 +50,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "LIMIT": "gathering of candidates has had its time",
         "KEEPALIVE": "the NAT must not forget our address",
     },
-    "sansio_sip_media.ice.session": {
+    "sansio_sip_media.ice.timing": {
         "PACE": "the next check of a pair may start (Ta)",
         "NOMINATE": "no better pair is waited for",
         "PATIENCE": "a peer without candidates has had its time to name some",
