@@ -6,7 +6,7 @@ DEMO_DIR ?= demo
 # Calls in real time hear it when the machine is busy with something else; what fails three times is broken.
 AGAIN := --reruns 2
 
-.PHONY: help demo test lint types interop soak seeds bench fuzz campaign mutants model docs package clean
+.PHONY: help demo test coverage lint types interop soak seeds bench fuzz campaign mutants model docs package clean
 .DEFAULT_GOAL := help
 
 help:
@@ -33,7 +33,11 @@ $(BIN)/.interop: $(BIN)/.test
 demo: $(BIN)/.base ## set up, then place a real call on the embedded server (DEMO_DIR=folder, ARGS=options)
 	$(BIN)/sansio-sip demo --dir $(DEMO_DIR) $(ARGS)
 
-test: $(BIN)/.test ## set up, then run the tests; says which branches were not taken (ARGS=options of pytest)
+test: $(BIN)/.test ## set up, then run the tests (ARGS=options of pytest)
+	$(BIN)/python -m pytest -m 'not interop and not soak and not realtime' -n auto $(ARGS)
+	$(BIN)/python -m pytest -m 'realtime and not interop and not soak' $(AGAIN) $(ARGS)
+
+coverage: $(BIN)/.test ## the same, saying which branches were not taken; it takes more than twice as long
 	$(BIN)/python -m pytest -m 'not interop and not soak and not realtime' -n auto --cov --cov-report= $(ARGS)
 	$(BIN)/python -m pytest -m 'realtime and not interop and not soak' $(AGAIN) --cov --cov-append --cov-report=term:skip-covered $(ARGS)
 
@@ -81,11 +85,11 @@ docs: $(BIN)/.base ## build the documentation into site/, strictly
 
 package: $(BIN)/.base ## build wheel and sdist into dist/, and try the wheel in an environment of its own
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
-	rm -rf dist build
+	rm -rf dist build/venv
 	$(BIN)/python -m build --outdir dist >/dev/null
 	$(PYTHON) -m venv build/venv
 	build/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$(echo dist/*.whl)[cli,trio]"
 	cd build && venv/bin/sansio-sip demo --runtime trio
 
-clean: ## remove what the targets above have made
-	rm -rf $(VENV) $(DEMO_DIR) dist build site .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+clean: ## remove what the targets above have made: environment, caches, and all of build/, with the hours of campaign and seeds
+	rm -rf $(VENV) $(DEMO_DIR) dist build mutants site .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
