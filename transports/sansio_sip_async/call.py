@@ -347,7 +347,7 @@ class Call:
         """Tells when the far end begins to speak, and gives what it has said once it was silent for `pause` seconds.
 
         Begin with it when you listen; an iterator of `TurnBegan` and `TurnEnded` that ends with the call. Raises
-        ValueError for a `pause` of less than 0.2 s.
+        ValueError for a `pause` of 0.2 s or less.
         """
         return Turns(self.voice(rate), pause)
 
