@@ -127,6 +127,7 @@ class MediaEngine:
             self._left[session] = row
         else:
             self._deadlines.remove(session)
+        self._drain_one(row, now)  # a fork is none of its family any more
         self._drain(row, now)
         self._leave_conferences((session,))
         self._announced.discard(session)

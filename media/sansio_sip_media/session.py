@@ -236,7 +236,9 @@ class MediaSession:
             self.state = State.LEFT
             if isinstance(self._transport, WebRtcTransport):
                 self._transport.leave(now=now)
-                self._drain_transport(now)
+            elif self._transport is not None:
+                self._transport.close(now=now)
+            self._drain_transport(now)
             return
         if self._transport is not None:
             self._transport.close(now=now)
@@ -506,7 +508,7 @@ class MediaSession:
     def _on_interrupted(self, reason: str) -> None:
         if self.state is State.FLOWING:
             self.state = State.INTERRUPTED
-        elif self._flowing_at is None or self._told_interrupted:
+        elif self.state in OVER or self._flowing_at is None or self._told_interrupted:
             return
         # In a restart, too: the way from before is lost while another is looked for.
         self._told_interrupted = True

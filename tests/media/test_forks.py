@@ -11,14 +11,30 @@ from sansio_sip.effects import Address
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.sdp.model import SessionDescription
 from sansio_sip.sdp.parser import parse_description
-from sansio_sip.softphone.media_plane import LocalDescription, MediaConnected, MediaFailed, MediaProfile, SessionId
+from sansio_sip.softphone.media_plane import (
+    LocalDescription,
+    MediaConnected,
+    MediaDisconnected,
+    MediaFailed,
+    MediaProfile,
+    SessionId,
+)
+from sansio_sip_media.demux import Kind, classify
 from sansio_sip_media.engine import MediaEngine
 from sansio_sip_media.forks import MAX_FORKS
 from sansio_sip_media.likeness import likeness
+from sansio_sip_media.rtcp.packets import Bye, parse_compound
 from sansio_sip_media.seeded_crypto import SeededCrypto
 
 F = SessionId("f")
 PROFILES = pytest.mark.parametrize("profile", MediaProfile, ids=lambda profile: profile.value)
+
+GOODBYE = {
+    MediaProfile.RTP: [Kind.RTCP],
+    MediaProfile.SRTP: [Kind.RTCP],
+    MediaProfile.WEBRTC: [Kind.RTCP, Kind.DTLS],
+}
+"""What says to the far end of a session that it is over."""
 
 
 def description(end: End) -> SessionDescription:
@@ -175,3 +191,60 @@ def test_what_is_muted_and_treated_is_handed_over_and_old_sound_is_forgotten() -
     wire.run(0.2)
     assert a.engine.audio_levels(F).output_dbov <= 0
     assert 0 < len(a.engine.read_audio(F, RATE)) < RATE
+
+
+@PROFILES
+@pytest.mark.parametrize("first", [S, F])
+def test_whoever_is_closed_says_goodbye(profile: MediaProfile, first: SessionId) -> None:
+    wire = Fork(profile)
+    wire.take_first()
+    wire.take_second()
+    wire.run(3.0)
+    a = wire.ends[0]
+    for session in (first, F if first == S else S):
+        leaving: list[bytes] = []
+
+        def keep(end: End, data: bytes, leaving: list[bytes] = leaving) -> bool:
+            leaving.append(data)
+            return True
+
+        wire.keep = keep
+        wire.close(session)
+        assert [kind for data in leaving if (kind := classify(data)) in (Kind.RTCP, Kind.DTLS)] == GOODBYE[profile]
+        if profile is MediaProfile.RTP:
+            (packet,) = leaving
+            assert any(isinstance(part, Bye) for part in parse_compound(packet))
+    assert a.flows == {}
+
+
+@PROFILES
+def test_nothing_more_is_told_of_a_session_that_is_closed_before_its_forks(profile: MediaProfile) -> None:
+    wire = Fork(profile)
+    wire.take_first()
+    wire.take_second()
+    wire.run(3.0)
+    wire.close(S)
+    a = wire.ends[0]
+    told = len(a.said)
+    wire.run(40.0)  # longer than the silence after which a far end counts as lost
+    (flow,) = (flow for flow in a.flows if a.engine._sessions[F]._sockets.open.get(flow))
+    wire.do(a, a.engine.flow_lost, flow, "gone")
+    wire.run(1.0)
+    assert [output for output in a.said[told:] if getattr(output, "session", F) != F] == []
+    assert {output.session for output in a.heard(MediaDisconnected)} <= {F}
+
+
+@PROFILES
+def test_a_fork_that_has_gone_to_sockets_of_its_own_closes_them(profile: MediaProfile) -> None:
+    wire = Fork(profile)
+    wire.take_first()
+    wire.take_second()
+    wire.run(3.0)
+    wire.close(S)
+    a = wire.ends[0]
+    before = set(a.flows)
+    wire.do(a, a.engine.rebind, F, ("10.0.0.1",))
+    assert set(a.flows) > before
+    wire.close(F)
+    assert a.flows == {}
+    assert a.engine._flows == {}
