@@ -38,25 +38,33 @@ class MeanLevel:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._readings: deque[float] = deque(maxlen=self.READINGS)
-        self._pieces: list[Int16] = []
+        self._heard: Int16 = np.zeros(0, np.int16)  # of it, `_filled` samples count
+        self._filled = 0
         self._seconds = 0.0
 
     def add(self, samples: Int16, rate: int) -> None:
         """The next piece, int16, shape (n,), at `rate` Hz; an empty one counts for nothing.
 
-        It is kept until a second is full: one sum over all of it costs a tenth of a sum each tick.
+        It is copied until a second is full: one sum over all of it costs a tenth of a sum each tick, and the array
+        that it is a part of need not stay.
         """
         if not len(samples):
             return
-        self._pieces.append(samples)
+        filled = self._filled + len(samples)
+        if filled > len(self._heard):
+            room = np.zeros(max(filled, round(rate * self.READ_EVERY) + len(samples)), np.int16)
+            room[: self._filled] = self._heard[: self._filled]
+            self._heard = room
+        self._heard[self._filled : filled] = samples
+        self._filled = filled
         self._seconds += len(samples) / rate
         if self._seconds >= self.READ_EVERY:
             self._readings.append(self._context.oracle.consult("audio.level", self._read))
-            self._pieces.clear()
+            self._filled = 0
             self._seconds = 0.0
 
     def _read(self) -> float:
-        return round(level_dbov(np.concatenate(self._pieces)), 1)
+        return round(level_dbov(self._heard[: self._filled]), 1)
 
     @property
     def mean(self) -> float | None:

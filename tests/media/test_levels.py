@@ -62,6 +62,41 @@ def test_a_mean_level_is_read_once_a_second_and_remembers_five() -> None:
     assert mean.mean == -20.0
 
 
+@pytest.mark.parametrize("sizes", [[160], [160, 1, 479], [5000], [20_000, 7]], ids=str)
+def test_a_mean_level_is_of_all_that_was_added_in_pieces_of_any_length_and_rate(sizes: list[int]) -> None:
+    """What is read is of the second that was full with the last piece, whatever is done to the pieces afterwards."""
+    mean = MeanLevel(Context(Entropy(random.Random(1))))
+    source = np.random.default_rng(1)
+    kept: list[np.ndarray] = []
+    expected: list[float] = []
+    seconds = 0.0
+    for number in range(400):
+        rate = 8000 if number % 100 < 50 else 48_000
+        piece = source.integers(-3000, 3000, sizes[number % len(sizes)], dtype=np.int16)
+        kept.append(piece.copy())
+        mean.add(piece, rate)
+        piece[:] = 0
+        seconds += len(piece) / rate
+        if seconds >= 1.0:
+            expected.append(round(level_dbov(np.concatenate(kept)), 1))
+            kept.clear()
+            seconds = 0.0
+    assert expected
+    assert list(mean._readings) == expected[-MeanLevel.READINGS :]
+
+
+def test_a_mean_level_holds_a_second_and_no_more() -> None:
+    mean = MeanLevel(Context(Entropy(random.Random(1))))
+    longer = np.ones(480_000, np.int16)
+    for _ in range(500):
+        mean.add(longer[:960], 48_000)
+    room = mean._heard
+    assert len(room) <= 48_000 + 960
+    for _ in range(500):
+        mean.add(longer[:960], 48_000)
+    assert mean._heard is room
+
+
 @given(st.lists(st.integers(-32768, 32767), max_size=50), st.booleans())
 def test_an_array_comes_back_from_a_trace(samples: list[int], full: bool) -> None:
     array = np.array(samples, dtype=np.int16)
