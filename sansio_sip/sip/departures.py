@@ -19,7 +19,7 @@ from sansio_sip.context import Context
 from sansio_sip.effects import Address
 from sansio_sip.errors import LocalProtocolError
 
-from .call_events import CallId
+from .call_events import CallId, HeaderRows
 from .identity import Identity
 from .lines import Line
 from .message import Request
@@ -39,9 +39,10 @@ Owner: TypeAlias = tuple[CallId | Part, int]
 @dataclass(slots=True)
 class _Row:
     owner: Owner
-    request: Request  # as its owner has made it
+    request: Request  # its owner's own: what changes on the way, he repeats
     tried: frozenset[int] = frozenset()  # numbers of lines
     answered: bool = False  # somebody has said more of it than 100
+    cancelled: bool = False  # nobody wants it any more
 
 
 class Departures:
@@ -75,26 +76,36 @@ class Departures:
             request, hop = found
             self._layer.send(stamp(self._identity, request, hop, ack.branch), hop, now=now)
 
+    def cancel(self, owner: Owner, headers: HeaderRows, *, now: float) -> None:
+        """Cancels an INVITE, wherever it has gone; nothing where it has its end."""
+        transaction = self._by_owner.get(owner)
+        if transaction is not None:
+            self._rows[transaction].cancelled = True
+            self._layer.cancel(transaction, headers=headers, now=now)
+
     def again(self, transaction: TransactionId, *, now: float) -> bool:
-        """Sends a request whose flow has failed by another line. False where none is left, or it may have arrived."""
+        """Sends a request whose flow has failed by another line. False where none is left, or it may have arrived, or
+        nobody wants it any more."""
         row = self._rows.get(transaction)
-        if row is None or row.answered or row.owner[0] is Part.REGISTRATION or len(self._identity.lines) == 1:
+        if row is None or row.answered or row.cancelled or row.owner[0] is Part.REGISTRATION:
             return False
-        other = self._identity.lines.another(row.tried)
+        other = self._identity.lines.another(row.tried) if len(self._identity.lines) > 1 else None
         if other is None or other.hop is None:
             return False
-        del self._rows[transaction]
-        name, request = row.owner[0], row.request.copy()
-        identity = self._identity
-        if not isinstance(name, Part):
-            self._sessions.peers[name] = other.hop
-            identity = identity.of_call(self._sessions.peers, name)
+        name, request = row.owner[0], row.request
+        call = None if isinstance(name, Part) else name
+        who = call or CallId(request.call_id)
         # A request that began nothing yet carried the Service-Route of the line that it was to leave by.
         routes = other.route if request.to.tag is not None else other.service_route
         request.headers.set("Route", *(str(route) for route in routes))
         if request.headers.get("Contact") is not None:
-            request.headers.set("Contact", str(identity.contact))
-        return self._begin(_Row(row.owner, request, row.tried), request, other.hop, now)
+            request.headers.set("Contact", str(self._identity.of_call({who: other.hop}, who).contact))
+        if not self._begin(row, request, other.hop, now):
+            return False
+        del self._rows[transaction]
+        if call is not None:
+            self._sessions.peers[call] = other.hop
+        return True
 
     def heard(self, transaction: TransactionId, status: int) -> None:
         """A response has come."""
@@ -106,10 +117,6 @@ class Departures:
         """Who waits for that transaction."""
         row = self._rows.get(transaction)
         return row.owner if row is not None else None
-
-    def transaction(self, owner: Owner) -> TransactionId | None:
-        """The transaction of a request that has no end yet."""
-        return self._by_owner.get(owner)
 
     def ended(self, transaction: TransactionId) -> Owner | None:
         """Forgets a transaction. Returns who is to be told; None where his request goes on in another."""

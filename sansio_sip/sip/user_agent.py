@@ -463,9 +463,7 @@ class UserAgent:
                         session.request_failed(output.key, FailureReason.TRANSPORT, now=now)
                         session.transaction_ended(output.key)
                 case CancelRequest():
-                    transaction = self._departures.transaction((session.call, output.key))
-                    if transaction is not None:
-                        self._layer.cancel(transaction, headers=output.headers, now=now)
+                    self._departures.cancel((session.call, output.key), output.headers, now=now)
                 case SendAck():
                     self._departures.acknowledge(session.call, output, now=now)
                 case SendResponse():
