@@ -66,8 +66,6 @@ from .renegotiation import Renegotiation
 
 __all__ = ["AccountTouched", "CallControl", "CallControlOutput"]
 
-CLIENT_REGION = "X-ClientRegion"
-
 
 class CallControl:
     """The machine of all calls.
@@ -191,8 +189,10 @@ class CallControl:
                 self._outgoing.progressed(call, output, now=now)
             case CallAccepted():
                 self._outgoing.accepted(call, output, now=now)
+                self._relocation.answered(call, now=now)
             case CallConfirmed():
                 self.incoming.confirmed(call, output, now=now)
+                self._relocation.answered(call, now=now)
             case CallEnded():
                 self._ends.end(call, output.end, now=now)
             case InfoAnswered():
@@ -322,19 +322,14 @@ class CallControl:
                 self._calls.put(events.LogLine(WARNING, f"{call.account}: {output.text}"))
             case media_plane.MediaFailed():
                 self._on_media_failed(call, output, now)
-            case media_plane.MediaConnected() if not self._outgoing.early.connected(call, output.session):
-                pass  # of an early dialog that is not the one that is heard
             case media_plane.MediaConnected():
-                self._relocation.connected(call)
-                self._calls.put(events.MediaConnected(call.account, call.info))
-            case _ if output.session != call.session:
-                pass
+                self._relocation.connected(call, output.session)
+                if self._outgoing.early.connected(call, output.session):
+                    self._calls.put(events.MediaConnected(call.account, call.info))
             case media_plane.MediaDisconnected():
-                if output.restartable:
-                    self._relocation.disconnected(call, now=now)
-                elif call.on_hold or call.held_by_peer:
-                    return  # silence is what a hold is for
-                self._calls.put(events.MediaDisconnected(call.account, call.info, output.reason))
+                self._on_media_disconnected(call, output, now)
+            case _ if output.session != call.session:
+                pass  # of an early dialog that is not the one that is heard
             case media_plane.DtmfReceived():
                 self._calls.put(events.DtmfReceived(call.account, call.info, output.digit, output.duration_ms))
             case media_plane.TonesSent():
@@ -349,6 +344,14 @@ class CallControl:
             self.incoming.described(call, body, now=now)
         else:
             self._outgoing.described(call, session, body, now=now)
+
+    def _on_media_disconnected(self, call: Call, output: media_plane.MediaDisconnected, now: float) -> None:
+        if output.restartable:
+            self._relocation.disconnected(call, output.session, now=now)
+        elif call.on_hold or call.held_by_peer:
+            return  # silence is what a hold is for
+        if self._outgoing.early.disconnected(call, output.session):
+            self._calls.put(events.MediaDisconnected(call.account, call.info, output.reason))
 
     def _on_media_failed(self, call: Call, output: media_plane.MediaFailed, now: float) -> None:
         if output.session == call.session and self._renegotiation.media_failed(call, output.status, now=now):

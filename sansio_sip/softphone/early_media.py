@@ -96,6 +96,13 @@ class EarlyMedia:
                 dialog.connected = True
         return session == call.session
 
+    def disconnected(self, call: Call, session: SessionId) -> bool:
+        """Packets flow no longer. Whether it is to be told."""
+        for dialog in call.early.values():
+            if dialog.session == session:
+                dialog.connected = False
+        return session == call.session
+
     def sounded(self, call: Call, session: SessionId, *, now: float) -> bool:
         """Sound has arrived. Whether it is to be heard."""
         for dialog in call.early.values():

@@ -69,6 +69,7 @@ class Relocation:
         self._bound: dict[SessionId, tuple[str, ...]] = {}
         self._deadlines: dict[CallUuid, float] = {}
         self._unheard: dict[CallUuid, float] = {}  # calls without signalling, and how long they may be
+        self._interrupted: set[SessionId] = set()  # where ICE has lost the far end
         self._recovery = Recovery(table, self._restart_in_place, self._patience)
         self.present: tuple[str, ...] = ()
         """The addresses that this host has."""
@@ -84,6 +85,7 @@ class Relocation:
 
     def session_closed(self, session: SessionId) -> None:
         self._bound.pop(session, None)
+        self._interrupted.discard(session)
 
     def closed(self, call: Call) -> None:
         self._deadlines.pop(call.uuid, None)
@@ -91,15 +93,23 @@ class Relocation:
         if call.uuid in self._unheard:
             self._give_up_hearing(call)
 
-    def disconnected(self, call: Call, *, now: float) -> None:
-        """ICE has lost the far end."""
-        if call.state is CallState.ANSWERED:
+    def disconnected(self, call: Call, session: SessionId, *, now: float) -> None:
+        """ICE has lost the far end in a session of the call."""
+        self._interrupted.add(session)
+        self.answered(call, now=now)
+
+    def answered(self, call: Call, *, now: float) -> None:
+        """The call may be up: a way that was lost while it rang is looked for from now on."""
+        if call.state is CallState.ANSWERED and call.session in self._interrupted:
             self._recovery.lost(call, now=now)
 
-    def connected(self, call: Call) -> None:
-        """Media flows again."""
+    def connected(self, call: Call, session: SessionId) -> None:
+        """Media of a session flows, or does so again."""
+        self._interrupted.discard(session)
+        if session != call.session:
+            return
         self._recovery.connected(call)
-        if call.session is not None and not self._is_adrift(call.session):
+        if not self._is_adrift(session):
             self._deadlines.pop(call.uuid, None)
 
     def interfaces_changed(self, addresses: tuple[str, ...], *, now: float) -> None:

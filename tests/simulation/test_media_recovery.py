@@ -1,5 +1,6 @@
 """Media loses its way in the middle of a call, and nothing has moved: the phone looks for another by itself."""
 
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -21,22 +22,42 @@ def turn(transport: str) -> dict[str, Any]:
     return {"turn_servers": (TurnAccount(url, "turn", Secret("pw")),), "relay_only": True}
 
 
+class Early(Enum):
+    """Whose early media there is: of nobody, of another phone of Bob's, of that one first and of the one that answers
+    second. In the latter two Bob's answer is not the first to Alice's offer, and has a session that was forked."""
+
+    NONE = "none"
+    OTHER = "the other"
+    BOTH = "both"
+
+
 class Scene:
     """Two phones in a call of WebRTC, and a relay."""
 
-    def __init__(self, alice: dict[str, Any], bob: dict[str, Any], *, apart: bool = False) -> None:
-        """`apart`: nothing passes between them but by the relay."""
+    def __init__(
+        self, alice: dict[str, Any], bob: dict[str, Any], *, apart: bool = False, early: Early = Early.NONE
+    ) -> None:
+        """`apart`: nothing passes between them but by the relay. `early`: who was heard before Bob has answered."""
         self.network = Network(5)
         self.relay = RelayHost(RELAY)
         self.network.world.add("relay", self.relay, RELAY)
         self.alice = self.network.phone("alice", MediaProfile.WEBRTC, **alice)
         self.bob = self.network.phone("bob", MediaProfile.WEBRTC, **bob)
         self.network.world.cut("alice", "bob", cut=apart)
+        desk = self.network.phone("carol", MediaProfile.WEBRTC, user="bob") if early is not Early.NONE else None
         self.network.pass_time(0.1)
         assert self.alice.login()
         assert self.bob.login()
+        assert desk is None or desk.login()
         self.alice.call("bob")
         assert self.network.wait(lambda: bool(self.bob.calls), 5.0)
+        if desk is not None:
+            assert self.network.wait(lambda: bool(desk.calls), 5.0)
+            desk.do(desk.machine.progress, desk.only_call)
+            assert self.network.wait(lambda: self.alice.has_media and desk.has_media, 10.0)
+        if early is Early.BOTH:
+            self.bob.do(self.bob.machine.progress, self.bob.only_call)
+        self.network.pass_time(1.0)
         self.bob.answer()
         assert self.network.wait(lambda: self.alice.has_media and self.bob.has_media, 10.0)
         self.network.pass_time(2.0)
@@ -162,5 +183,58 @@ def test_a_call_on_hold_looks_for_a_way_too() -> None:
     scene.until_back(40.0)
     scene.alice.do(scene.alice.machine.resume, scene.alice.only_call)
     scene.network.pass_time(1.0)
+    assert scene.both_are_heard()
+    scene.end()
+
+
+@pytest.mark.parametrize("back", [True, False], ids=["the way comes back", "the way is gone for good"])
+def test_a_way_that_was_lost_while_the_call_rang_is_looked_for_once_it_is_answered(back: bool) -> None:
+    network = Network(5)
+    alice, bob = (network.phone(name, MediaProfile.WEBRTC) for name in ("alice", "bob"))
+    network.pass_time(0.1)
+    assert alice.login()
+    assert bob.login()
+    alice.call("bob")
+    assert network.wait(lambda: bool(bob.calls), 5.0)
+    bob.do(bob.machine.progress, bob.only_call)
+    assert network.wait(lambda: alice.has_media and bob.has_media, 10.0)
+    network.world.cut("alice", "bob")
+    assert network.wait(lambda: all(phone.said(events.MediaDisconnected) for phone in (alice, bob)), 40.0)
+    bob.answer()
+    network.pass_time(1.0)
+    if back:
+        network.world.cut("alice", "bob", cut=False)
+        assert network.wait(lambda: all(len(phone.said(events.MediaConnected)) == 2 for phone in (alice, bob)), 15.0)
+        network.pass_time(60.0)
+        assert alice.calls
+        assert bob.calls
+        return
+    assert network.wait(lambda: not alice.calls and not bob.calls, 60.0)
+    reasons = [event.hangup_info.reason for phone in (alice, bob) for event in phone.said(events.CallTerminated)]
+    assert "RTP Timeout" in reasons
+
+
+@pytest.mark.parametrize("early", [Early.OTHER, Early.BOTH], ids=lambda early: early.value)
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_relay_that_has_begun_anew_in_a_call_that_another_phone_was_heard_in_first(
+    transport: str, early: Early
+) -> None:
+    scene = Scene(turn(transport), {}, early=early)
+    for _ in range(2):
+        scene.relay.server.forget()
+        scene.network.world.break_streams("relay")
+        scene.network.pass_time(30.0)
+        assert scene.is_back()
+        assert scene.both_are_heard()
+    scene.end()
+
+
+@pytest.mark.parametrize("options", [turn("udp"), turn("tcp"), STUN], ids=["udp", "tcp", "stun"])
+def test_another_network_in_a_call_that_another_phone_was_heard_in_first(options: dict[str, Any]) -> None:
+    nat = Nat(NatKind.PORT_RESTRICTED, "203.0.113.1")
+    scene = Scene(options | {"nat": nat}, {}, early=Early.OTHER)
+    scene.network.world.readdress("alice", "10.0.1.77")
+    scene.network.pass_time(6.0)
+    assert scene.is_back()
     assert scene.both_are_heard()
     scene.end()
