@@ -82,7 +82,8 @@ class OutgoingInvite:
             branch = self._make_branch(sent, response)
             self.branches.add(branch)
         description = readable_description(response)
-        is_offer = description is not None and not self._offer
+        # An offer that was answered in a PRACK may stand in later responses again: a copy, with nothing to answer.
+        is_offer = description is not None and not self._offer and not branch.answered
         reliable = branch.is_reliable(response)
         if reliable and not branch.acknowledge(self._wire, sent.request, response, waits=is_offer):
             return  # a copy, or one before it is missing

@@ -294,6 +294,27 @@ def test_delayed_offer_is_answered_in_the_ack() -> None:
     assert peer.sent() == [ack]
 
 
+def test_delayed_offer_that_comes_again_after_its_answer_is_no_other() -> None:
+    """In a later reliable response, which wants its PRACK at once; in one that is not; in the 2xx."""
+    peer = Stranger()
+    call = peer.ua.invite(TARGET, b"", now=peer.now)
+    invite = one(peer.sent())
+    peer.respond(invite, 183, headers=(("Require", "100rel"), ("RSeq", "7")), body=OFFER)
+    peer.ua.answer_offer(call, "bob", ANSWER, now=peer.now)
+    first = one(peer.sent())
+    assert (first.headers.get("RAck"), first.body) == ("7 1 INVITE", ANSWER)
+    peer.respond(first, 200)
+    peer.respond(invite, 180, headers=(("Require", "100rel"), ("RSeq", "8")), body=OFFER)
+    second = one(peer.sent())
+    assert (second.method, second.headers.get("RAck"), second.body) == ("PRACK", "8 1 INVITE", b"")
+    peer.respond(second, 200)
+    peer.respond(invite, 183, body=OFFER)
+    peer.respond(invite, 200, body=OFFER)
+    assert peer.names() == ["ACK"]
+    said = [event for event in peer.events() if isinstance(event, CallProgress | CallAccepted)]
+    assert [event.is_offer for event in said] == [True, False, False, False]
+
+
 def test_delayed_offer_that_nobody_answers_is_acknowledged_and_ended() -> None:
     peer = Stranger()
     call = peer.ua.invite(TARGET, b"", now=peer.now)
