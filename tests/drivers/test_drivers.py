@@ -3,6 +3,7 @@
 Sockets are real and on loopback; where a test is about time alone, time is virtual.
 """
 
+import gc
 import socket
 import struct
 import threading
@@ -16,6 +17,7 @@ from drivers.observer import PATIENCE, Observer
 from drivers.runtimes import RUNTIMES
 
 from sansio_sip.effects import Address, FlowId, OpenDatagram, SendDatagram, SendStream
+from sansio_sip_sockets import WRITE_LIMIT
 
 pytestmark = pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda runtime: runtime.name)
 
@@ -135,6 +137,36 @@ def test_what_was_written_leaves_before_the_flow_closes(runtime: Any) -> None:
             await observer.until(of(Heard, flow="server#1", data=b"BYE"))
 
     runtime.run(main)
+
+
+@pytest.mark.parametrize("resets", [False, True], ids=["is silent", "resets"])
+def test_a_peer_that_does_not_read_keeps_neither_driver_nor_socket(runtime: Any, resets: bool) -> None:
+    """A socket that is left is closed by the collector with a ResourceWarning, which is an error here."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            async with running(runtime) as (machine, driver, observer):
+                driver.feed(machine.connect, "mine", Address(*listener.getsockname()))
+                await observer.until(of(Opened, flow="mine"))
+                peer, _ = listener.accept()
+                for number in range(100):
+                    driver.feed(machine.do, SendStream(FlowId("mine"), bytes(WRITE_LIMIT // 2)))
+                    driver.feed(machine.open_datagram, f"{number}")
+                    await observer.until(of(Opened, flow=f"{number}"))  # the writer has had its turn
+                    if any(of(Lost, flow="mine")(event) for event in observer.seen):
+                        break
+                else:
+                    pytest.fail("somebody has read it all")
+                if resets:
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    peer.close()
+            peer.close()
+
+    async def bounded() -> None:
+        await runtime.within(PATIENCE, main)
+
+    runtime.run(bounded)
+    gc.collect()
 
 
 def test_a_refused_connection_is_a_lost_flow_with_a_reason(runtime: Any) -> None:

@@ -49,6 +49,13 @@ class Outgoing:
         self.data = bytearray()
         self.bell = trio.Event()
         self.closing = False
+        self.scope = trio.CancelScope(shield=True)  # what waits to leave is not lost with the driver
+
+    def close(self) -> None:
+        """What is there has `PARTING` seconds to leave, whether the peer reads or not."""
+        self.closing = True
+        self.scope.deadline = min(self.scope.deadline, trio.current_time() + PARTING)
+        self.ring()
 
     def ring(self) -> None:
         self.bell.set()
@@ -66,6 +73,7 @@ class SocketNetwork:
         self._scopes: dict[FlowId, trio.CancelScope] = {}
         self._writers = 0
         self._written = trio.Event()
+        self._over = False
 
     def perform(self, effect: Effect) -> None:
         match effect:
@@ -87,7 +95,8 @@ class SocketNetwork:
                 assert_never(effect)
 
     async def aclose(self) -> None:
-        for flow in [*self._datagram, *self._streams]:
+        self._over = True
+        for flow in [*self._datagram, *self._streams, *self._scopes]:
             self._close(flow)
         # What was written leaves before the sockets go: an un-REGISTER or BYE may be among it.
         while self._writers:
@@ -141,9 +150,15 @@ class SocketNetwork:
         machine, flow = self._driver.machine, effect.flow
         with scope:
             try:
-                stream = await connect(effect)
+                try:
+                    stream = await connect(effect)
+                finally:
+                    self._scopes.pop(flow, None)
             except (OSError, ssl.SSLError, trio.BrokenResourceError) as error:
                 self._driver.feed(machine.flow_lost, flow, describe(error))
+                return
+            if scope.cancel_called:  # closed in the moment in which it came up
+                await trio.aclose_forcefully(stream)
                 return
             try:
                 local, remote = stream_addresses(stream)
@@ -151,12 +166,12 @@ class SocketNetwork:
                 await trio.aclose_forcefully(stream)
                 self._driver.feed(machine.flow_lost, flow, describe(error))
                 return
-            self._streams[flow] = Outgoing()
+            outgoing = self._streams[flow] = Outgoing()
             peer = None
             if effect.tls is not None and isinstance(stream, trio.SSLStream):
                 peer = tls_peer(stream.getpeercert(), effect.tls)
             self._driver.feed(machine.flow_opened, flow, local, remote, peer)
-            await self._carry(flow, stream)
+            await self._carry(flow, outgoing, stream)
 
     async def _run_listener(self, effect: Listen, scope: trio.CancelScope) -> None:
         machine, listener = self._driver.machine, effect.listener
@@ -178,10 +193,9 @@ class SocketNetwork:
                 return
             count += 1
             flow = FlowId(f"{listener}#{count}")
-            self._streams[flow] = Outgoing()
-            with self._scope(flow):
-                self._driver.feed(machine.flow_accepted, listener, flow, local, remote, None)
-                await self._carry(flow, stream)
+            outgoing = self._streams[flow] = Outgoing()
+            self._driver.feed(machine.flow_accepted, listener, flow, local, remote, None)
+            await self._carry(flow, outgoing, stream)
 
         with scope:
             try:
@@ -197,9 +211,10 @@ class SocketNetwork:
             self._driver.feed(machine.flow_opened, listener, Address(host, port))
             await trio.serve_listeners(accepted, listeners, handler_nursery=self._nursery)
 
-    async def _carry(self, flow: FlowId, stream: Stream) -> None:
+    async def _carry(self, flow: FlowId, outgoing: Outgoing, stream: Stream) -> None:
         """Both directions of an open stream, until either ends."""
-        outgoing = self._streams[flow]
+        if self._over:
+            outgoing.close()
         # The writer ends last: an accepted stream is closed by trio once this returns, whatever waits to be sent.
         self._nursery.start_soon(self._read_stream, flow, stream)
         await self._write_stream(flow, stream, outgoing)
@@ -217,23 +232,22 @@ class SocketNetwork:
         except (OSError, ssl.SSLError, trio.BrokenResourceError) as error:
             reason = describe(error)
         if (outgoing := self._streams.pop(flow, None)) is not None:
-            outgoing.closing = True
-            outgoing.ring()
+            outgoing.close()
             self._driver.feed(machine.flow_lost, flow, reason)
 
     async def _write_stream(self, flow: FlowId, stream: Stream, outgoing: Outgoing) -> None:
         self._writers += 1
         try:
-            with trio.CancelScope(shield=True) as scope:
-                while outgoing.data or not outgoing.closing:
-                    if not outgoing.data:
-                        await outgoing.bell.wait()
-                        continue
-                    if outgoing.closing:
-                        scope.deadline = min(scope.deadline, trio.current_time() + PARTING)
-                    data, outgoing.data = bytes(outgoing.data), bytearray()
-                    await stream.send_all(data)
-                await trio.aclose_forcefully(stream)
+            with outgoing.scope:
+                try:
+                    while outgoing.data or not outgoing.closing:
+                        if not outgoing.data:
+                            await outgoing.bell.wait()
+                            continue
+                        data, outgoing.data = bytes(outgoing.data), bytearray()
+                        await stream.send_all(data)
+                finally:
+                    await trio.aclose_forcefully(stream)
         except (OSError, ssl.SSLError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
             if self._streams.pop(flow, None) is not None:
                 self._driver.feed(self._driver.machine.flow_lost, flow, describe(error))
@@ -251,7 +265,7 @@ class SocketNetwork:
         if len(outgoing.data) > WRITE_LIMIT:
             self._streams.pop(effect.flow)
             outgoing.data.clear()
-            outgoing.closing = True
+            outgoing.close()
             self._later(self._driver.machine.flow_lost, effect.flow, "the peer reads too slowly")
 
     # All
@@ -261,8 +275,7 @@ class SocketNetwork:
             trio.lowlevel.notify_closing(sock)
             sock.close()
         elif (outgoing := self._streams.pop(flow, None)) is not None:
-            outgoing.closing = True
-            outgoing.ring()
+            outgoing.close()
         elif (scope := self._scopes.pop(flow, None)) is not None:
             scope.cancel()  # still connecting, or a listener
 
