@@ -7,7 +7,7 @@ section 16.7 say what becomes of responses: 1xx and 2xx go back at once; a 2xx o
 branches; of the rest the best goes back when all branches are done. A fork is forgotten when its last branch is.
 
 A device with several flows is one target: the next of its flows is tried where one has failed (430, 408, transport,
-silence), so no device is called twice at a time.
+silence) before anything but 100 has come by it, so no device is called twice.
 
 Targets of lower preference (`q`) wait until all of a higher one have failed. A 3xx whose contacts we go to is not kept:
 they become targets (`Redirection`, which the server answers by `redirected`).
@@ -198,6 +198,8 @@ class Proxy:
         if status < 200:
             # RFC 3261 section 16.7 step 2: timer C is reset by each provisional response but 100. RFC 4320 section
             # 4.1: none but 100 is sent for other methods.
+            if status > 100:
+                self._others.pop(client, None)  # the device has been reached: what it says from here on holds
             if status > 100 and is_invite and client in fork.waiting:
                 self._timer_c.update(client, now + TIMER_C)
                 if not fork.answered:

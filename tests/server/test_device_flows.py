@@ -124,6 +124,34 @@ def test_what_the_device_itself_has_said_holds(status: int) -> None:
     assert alice.statuses()[-1] in (status, 500)
 
 
+@pytest.mark.parametrize("end", ["408", "timer C", "lost"])
+def test_a_device_that_has_rung_is_not_rung_again_by_its_next_flow(end: str) -> None:
+    bench, alice, one, two = two_flows()
+    call(alice, f"sip:bob@{DOMAIN}")
+    invite = two.take_request("INVITE")
+    two.answer(invite, 100)
+    two.answer(invite, 180)
+    if end == "408":
+        two.answer(invite, 408)
+    elif end == "lost":
+        two.lose()
+    else:
+        bench.run(bench.now + 182.0)  # it is told to stop, and says nothing to that either
+        assert two.take_request("CANCEL")
+        bench.run(bench.now + 33.0)
+    assert called(one) == [False]
+    assert {status for status in alice.statuses() if status >= 200} - {407} == {500 if end == "lost" else 408}
+
+
+def test_a_100_does_not_say_that_the_device_has_been_reached() -> None:
+    _, alice, one, two = two_flows()
+    call(alice, f"sip:bob@{DOMAIN}")
+    invite = two.take_request("INVITE")
+    two.answer(invite, 100)
+    two.answer(invite, 430)
+    assert called(one) == [True]
+
+
 def test_when_all_flows_have_failed_the_caller_hears_of_it_once() -> None:
     _, alice, one, two = two_flows()
     call(alice, f"sip:bob@{DOMAIN}")
