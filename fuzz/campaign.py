@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuzz.report import executions
+from fuzz.report import executions, turns
 from fuzz.seeds import plant
 
 __all__ = ["TARGETS", "Campaign"]
@@ -36,7 +36,10 @@ class Campaign:
     jobs: int = 1
 
     def run(self, seconds: float) -> None:
-        """Goes on for so long. A target with a finding waits until its file is taken out of `findings/`."""
+        """Goes on for so long. A target with a finding waits until its file is taken out of `findings/`.
+
+        Raises RuntimeError where a turn has come to nothing at all, which the next would as well.
+        """
         for name in ("logs", "findings"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         for target in TARGETS:
@@ -82,3 +85,5 @@ class Campaign:
                 subprocess.run(command, stdout=log, stderr=log, timeout=seconds + START_UP, check=False)
             except subprocess.TimeoutExpired:
                 log.write("stopped: it took too long to begin\n")
+        if not turns(self.folder, target)[-1].executions and not self.findings(target):
+            raise RuntimeError(f"{target} did not start: see {path}")
