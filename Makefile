@@ -50,7 +50,7 @@ lint: $(BIN)/.lint ## style, import rules and types
 interop: $(BIN)/.interop ## the tests against real peers; those that are absent are skipped with a reason
 	$(BIN)/python -m pytest -m 'interop and not soak' $(AGAIN) $(ARGS)
 
-soak: $(BIN)/.test ## long seeded runs in virtual time
+soak: $(BIN)/.test ## long seeded runs, most of them in virtual time
 	$(BIN)/python -m pytest -m soak --timeout 3600 $(ARGS)
 
 bench: $(BIN)/.base ## benchmarks beside the peers, as ratios
