@@ -147,8 +147,6 @@ class RegistrationFailed:
 class Unregistered:
     """The binding is gone, or was given up."""
 
-    line: int = 1
-
 
 RegistrationOutput: TypeAlias = SendRequest | Registered | RegistrationFailed | Unregistered
 
@@ -453,7 +451,7 @@ class Registration:
         self._line.service_route = ()
         if self.state is not RegistrationState.IDLE:
             self._enter(RegistrationState.IDLE)
-        self._outbox.put(Unregistered(self._line.number))
+        self._outbox.put(Unregistered())
 
     def _back_off(self, after: int | None) -> float:
         """Seconds until the next try."""

@@ -12,6 +12,7 @@ from .authorization import Authenticator
 from .call_events import CallId
 from .identity import Identity
 from .invite_session import InviteSession
+from .lines import Line
 from .message import Request
 from .session_headers import Replaces
 from .session_state import SessionState
@@ -112,9 +113,9 @@ class Sessions:
             if line is not None and line.hop is not None and line.hop.address is not None:
                 self.homes[call] = line.hop.address
 
-    def on_line(self, hop: Hop) -> tuple[CallId, ...]:
-        """The calls whose last message came by that flow."""
-        return tuple(call for call, peer in self.peers.items() if peer.flow == hop.flow)
+    def on_line(self, line: Line) -> tuple[CallId, ...]:
+        """The calls whose last message came by that line, which has its flow still, or by a stream beside it."""
+        return tuple(call for call, peer in self.peers.items() if self._identity.lines.of_hop(peer) is line)
 
     def touched(self, session: InviteSession) -> None:
         """To be called when a session has been drained: it may be over, or wait for another time."""

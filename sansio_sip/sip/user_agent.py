@@ -363,7 +363,7 @@ class UserAgent:
         hop = self.lines[line].hop
         if hop is None:
             return ()
-        strayed, before = self._sessions.on_line(hop), self.lines.in_use
+        strayed, before = self._sessions.on_line(self.lines[line]), self.lines.in_use
         self.lines[line].flow_lost()
         self._registration.flow_lost(line, now=now)
         self._settle_others(now)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sip.ua_pipe import ALICE, OFFER, Stranger
+from sip.ua_pipe import ALICE, ANSWER, OFFER, Stranger
 
 from sansio_sip.effects import Address, FlowId
 from sansio_sip.sip.call_events import CallEnded, CallId
@@ -104,6 +104,20 @@ def test_a_request_sent_on_the_second_line_while_the_first_is_up_names_the_secon
     first = peer.of("OPTIONS")
     peer.respond(first, 430)
     assert (contact_port(first), contact_port(peer.of("OPTIONS"))) == (5060, 5070)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_call_is_on_the_line_beside_whose_flow_its_last_message_came(beside: bool) -> None:
+    """What is too large for UDP takes a stream of its own, to the same server."""
+    peer = TwoLines()
+    call, invite = peer.invite()
+    peer.respond(invite, 200, body=ANSWER)
+    if beside:
+        peer.hop = Hop("TCP", ONE, ALICE, FlowId("beside"))
+        peer.give(peer.request("INFO", call_id=invite.call_id, to_tag=invite.from_.tag))
+        assert peer.names()[-1] == "200 INFO"
+    assert peer.ua.flow_lost("gone", 2, now=peer.now) == ()
+    assert peer.ua.flow_lost("gone", 1, now=peer.now) == (call,)
 
 
 def test_where_there_is_no_room_for_it_a_request_fails_as_it_would_have() -> None:
