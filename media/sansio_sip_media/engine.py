@@ -214,7 +214,7 @@ class MediaEngine:
 
     def receive_datagram(self, flow: FlowId, data: bytes, source: Address, *, now: float) -> None:
         row = self._flows.get(flow)
-        if row is not None and row.forks is not None:
+        if row is not None and row.forks is not None and row.forks.trunk is row:  # a fork's own sockets are its own
             row = row.forks.addressee(flow, data, source)
         if row is not None:
             row.receive_datagram(flow, data, source, now=now)

@@ -186,10 +186,18 @@ class Network:
         return self.trace.machine(name, kind, options).context(source, UNIX_OFFSET)
 
     def phone(
-        self, name: str, profile: MediaProfile = MediaProfile.RTP, *, nat: Nat | None = None, **options: Any
+        self,
+        name: str,
+        profile: MediaProfile = MediaProfile.RTP,
+        *,
+        nat: Nat | None = None,
+        user: str | None = None,
+        **options: Any,
     ) -> Phone:
+        """`user`: whose phone it is, where that is not its name."""
+        user = user or name
         account = {
-            "password": USERS[name],
+            "password": USERS[user],
             "servers": (self._sip,),
             "bind": Address("0.0.0.0", 5060),
             "profiles": (profile,),
@@ -197,7 +205,7 @@ class Network:
             "login_timeout": 20.0,
             **options,
         }
-        phone = Phone(self, name, AccountOptions(f"sip:{name}@{DOMAIN}", **account), nat)
+        phone = Phone(self, name, AccountOptions(f"sip:{user}@{DOMAIN}", **account), nat)
         self.phones.append(phone)
         return phone
 

@@ -231,8 +231,8 @@ def test_a_relay_that_has_begun_anew_in_a_call_that_another_phone_was_heard_in_f
 
 @pytest.mark.parametrize("options", [turn("udp"), turn("tcp"), STUN], ids=["udp", "tcp", "stun"])
 def test_another_network_in_a_call_that_another_phone_was_heard_in_first(options: dict[str, Any]) -> None:
-    nat = Nat(NatKind.PORT_RESTRICTED, "203.0.113.1")
-    scene = Scene(options | {"nat": nat}, {}, early=Early.OTHER)
+    alice, bob = ({"nat": Nat(NatKind.PORT_RESTRICTED, f"203.0.113.{number}")} for number in (1, 2))
+    scene = Scene(options | alice, STUN | bob, early=Early.OTHER)
     scene.network.world.readdress("alice", "10.0.1.77")
     scene.network.pass_time(6.0)
     assert scene.is_back()

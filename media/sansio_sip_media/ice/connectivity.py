@@ -99,18 +99,17 @@ class Connectivity:
     def __init__(
         self, context: Context, servers: IceServers, *, controlling: bool, agent: IceAgent | None = None
     ) -> None:
+        """`agent`: that of a fork, in place of a new one; servers are asked after a restart alone."""
         self.agent = agent or IceAgent(context, controlling=controlling)
         self._context = context
         self._gatherer = Gatherer(context)
         self.is_shared = False
         """Whether others were forked from it."""
-        self._relay_only = servers.relay_only
-        self._ca_file, self._tls_verify = servers.ca_file, servers.tls_verify
+        self._servers = servers
         self._outbox: Outbox[ConnectivityOutput] = Outbox()
         self._counters: Counter[str] = Counter()
-        self._waiting = [(IceServerUrl.parse(text, "stun"), None) for text in servers.stun] + [
-            (IceServerUrl.parse(account.url, "turn"), account) for account in servers.turn
-        ]
+        self._is_borrowing = agent is not None  # candidates of whom it was forked from
+        self._waiting = [] if self._is_borrowing else self._all_servers()
         self._has_servers = bool(self._waiting)
         self._queries: dict[int, tuple[IceServerUrl, TurnAccount | None] | Candidate] = {}
         self._query = 0
@@ -139,7 +138,7 @@ class Connectivity:
     @property
     def default(self) -> Address | None:
         """What to name as our address for a peer without ICE (RFC 8839 section 4.2.2); None: that of the socket."""
-        if not self._relay_only:
+        if not self._servers.relay_only:
             return None
         lines = self.agent.local_candidates
         return Candidate.parse(lines[0]).address if lines else NOWHERE
@@ -157,12 +156,13 @@ class Connectivity:
     def fork(self) -> "Connectivity":
         """The ways to another peer who has the same description of us.
 
-        It has the candidates of this one and no servers: its relays are flows like others. They are served here: what
-        they bring comes out as `Relayed` from now on, whomever it is from, and `send` sends by them.
+        It has the candidates of this one and asks no server: its relays are flows like others. They are served here:
+        what they bring comes out as `Relayed` from now on, whomever it is from, and `send` sends by them. Once it is
+        restarted it has sockets of its own, and asks the servers from these.
         """
         self.is_shared = True
-        servers = IceServers(relay_only=self._relay_only)
-        return Connectivity(self._context, servers, controlling=self.agent.controlling, agent=self.agent.fork())
+        controlling = self.agent.controlling
+        return Connectivity(self._context, self._servers, controlling=controlling, agent=self.agent.fork())
 
     def leave(self, *, now: float) -> None:
         """Ends what concerns our peer. Servers go on being used, for those that were forked."""
@@ -171,7 +171,7 @@ class Connectivity:
 
     def add_flow(self, flow: FlowId, local: Address, *, now: float) -> None:
         """A socket is open."""
-        if not self._relay_only:
+        if not self._servers.relay_only:
             self.agent.add_local_candidate(flow, local, now=now)
         if self._has_servers:
             self._limit = now + LIMIT
@@ -187,6 +187,10 @@ class Connectivity:
 
     def restart(self, *, now: float) -> None:
         """Restarts ICE with the sockets and relays that come from now on; those of now go on until there is a pair."""
+        if self._is_borrowing:
+            self._is_borrowing = False
+            self._waiting = self._all_servers()
+            self._has_servers = bool(self._waiting)
         self._retired.update(self._gatherer.flows)
         self.agent.retire_candidates()
         self.agent.restart(now=now)
@@ -332,7 +336,7 @@ class Connectivity:
         if self.socket_of(found.flow) in self._retired:
             return
         base = found.base
-        if self._relay_only:
+        if self._servers.relay_only:
             if found.kind is not CandidateType.RELAYED:
                 return
             # RFC 8828 section 5.2: whoever hides behind a relay does not tell by `raddr` what is behind it.
@@ -360,10 +364,16 @@ class Connectivity:
         unanswered = (f"{url}: the name was not found in time" for url, _ in asked)
         self._outbox.put(Gathered((*self._unknown, *unanswered, *self._gatherer.problems)))
 
+    def _all_servers(self) -> list[tuple[IceServerUrl, TurnAccount | None]]:
+        return [
+            *((IceServerUrl.parse(text, "stun"), None) for text in self._servers.stun),
+            *((IceServerUrl.parse(account.url, "turn"), account) for account in self._servers.turn),
+        ]
+
     def _server(self, url: IceServerUrl, address: Address, account: TurnAccount | None) -> Address | TurnServer:
         if account is None:
             return address
-        tls = TlsPolicy(url.host, self._ca_file, self._tls_verify) if url.transport == "tls" else None
+        tls = TlsPolicy(url.host, self._servers.ca_file, self._servers.tls_verify) if url.transport == "tls" else None
         return TurnServer(address, account.username, account.password, url.transport, tls)
 
     # Names
