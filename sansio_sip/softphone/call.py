@@ -77,6 +77,7 @@ class Call:
         sessions: all media sessions that it has; more than one only while it rings at several phones.
         trunk: the session that has made the offer of our INVITE. trunk_taken: an answer was given to it.
         early: the dialogs of a call of ours by branch, in the order of their answers; one is left once it is answered.
+        ringing: branches that have described nothing, or more than we hear; the user agent knows a bounded number.
         early_answer: our answer, as it went out before the call was answered.
         transfers: REFERs of ours by number; an attended one names the other call.
         asked: a wish of the peer that waits for our decision. referral: the wish by which this call was placed.
@@ -116,6 +117,7 @@ class Call:
     trunk: SessionId | None = None
     trunk_taken: bool = False
     early: dict[str, EarlyDialog] = field(default_factory=dict)
+    ringing: set[str] = field(default_factory=set)
     early_answer: bytes = b""
     muted: bool = False
     ended: bool = False

@@ -31,7 +31,8 @@ class CallMedia:
         """Opens a session for a call; the first one is the one that is heard."""
         account = self._table.account(call)
         addresses = media_addresses(account, self._relocation.present)
-        session = self._name(call)
+        session = self._name()
+        self._keep(call, session)
         self._relocation.opened(session, addresses)
         self._media.open_session(
             session,
@@ -54,20 +55,26 @@ class CallMedia:
                 self._media.set_muted(session, True, now=now)
         return session
 
-    def fork(self, call: Call, *, now: float) -> SessionId:
-        """Opens a session for another answer to the call's first offer."""
-        assert call.trunk is not None
-        session = self._name(call)
+    def fork(self, call: Call, *, now: float) -> SessionId | None:
+        """Opens a session for another answer to the call's first offer. None where too many share that."""
+        if call.trunk is None:
+            return None
+        session = self._name()
+        try:
+            self._media.fork_session(call.trunk, session, now=now)
+        except LocalProtocolError:
+            return None
+        self._keep(call, session)
         self._relocation.forked(call.trunk, session)
-        self._media.fork_session(call.trunk, session, now=now)
         return session
 
-    def _name(self, call: Call) -> SessionId:
+    def _name(self) -> SessionId:
         self._serial += 1
-        session = SessionId(f"session{self._serial}")
+        return SessionId(f"session{self._serial}")
+
+    def _keep(self, call: Call, session: SessionId) -> None:
         call.sessions.append(session)
         self._table.add_session(call, session)
-        return session
 
     def hear(self, call: Call, session: SessionId, *, now: float) -> bool:
         """From now on this session is the one that is heard. False: it is so already."""

@@ -23,12 +23,16 @@ from .call_table import CallTable
 from .early_dialog import EarlyDialog, early_media_allowed
 from .media_plane import SessionId
 
-__all__ = ["MAX_EARLY_SESSIONS", "EarlyMedia"]
+__all__ = ["EARLY_DIALOG_TERMINATED", "MAX_EARLY_SESSIONS", "EarlyMedia"]
+
+EARLY_DIALOG_TERMINATED = 199
+"""RFC 6228: this phone has refused or was given up; the call itself goes on."""
 
 MAX_EARLY_SESSIONS = 8
 """Of one call: a person's phones. More are not heard before they answer, for each is encoded and decoded."""
 
 NO_DESCRIPTION = (0, "Bad Media Description")
+NO_SESSION = (500, "Internal Error")
 
 
 class EarlyMedia:
@@ -42,10 +46,12 @@ class EarlyMedia:
         """A provisional response. Returns status and reason where what it describes ends the call."""
         allowed = early_media_allowed(output.headers)
         dialog = call.early.get(output.branch)
-        if output.status == 199:
-            # RFC 6228: this phone is out of it; others may ring.
+        if output.status == EARLY_DIALOG_TERMINATED:
+            # RFC 6228: this phone is out of it. Others may ring, and a final response follows in any case.
+            call.ringing.discard(output.branch)
             if dialog is not None:
-                return self.failed(call, dialog.session, (480, "the far end has ended an early dialog"), now=now)
+                dialog.fault = dialog.fault or (480, "the far end has ended an early dialog")
+                self._listen(call, now)
             return None
         if dialog is not None:
             # RFC 3261 section 13.2.1: "The UAC MUST treat the first session description it receives as the answer, and
@@ -53,9 +59,12 @@ class EarlyMedia:
             dialog.allowed = dialog.allowed if allowed is None else allowed
             self._listen(call, now)
             return None
-        if output.description is None or len(call.early) >= MAX_EARLY_SESSIONS:
+        if output.description is not None and len(call.early) < MAX_EARLY_SESSIONS:
+            dialog = self._open(call, output.branch, is_offer=output.is_offer, allowed=allowed is not False, now=now)
+        if output.description is None or dialog is None:
+            call.ringing.add(output.branch)
             return None
-        dialog = self._open(call, output.branch, is_offer=output.is_offer, allowed=allowed is not False, now=now)
+        call.ringing.discard(output.branch)
         self._listen(call, now)
         refused = self._media.apply(dialog.session, output.description, is_offer=output.is_offer, now=now)
         return self.failed(call, dialog.session, refused, now=now) if refused is not None else None
@@ -66,6 +75,8 @@ class EarlyMedia:
         description = output.description if dialog is None else None
         if dialog is None and description is not None:
             dialog = self._open(call, output.branch, is_offer=output.is_offer, allowed=True, now=now)
+            if dialog is None:
+                return NO_SESSION
         elif dialog is None:
             # Gateways change the tag between 183 and 200: what they have said before is the answer still.
             dialog = next((each for each in reversed(call.early.values()) if each.fault is None), None)
@@ -74,6 +85,7 @@ class EarlyMedia:
         if dialog.fault is not None:
             return dialog.fault
         call.early = {output.branch: dialog}
+        call.ringing.clear()
         self._hear(call, dialog, now)
         self._media.keep_only(call, dialog.session, now=now)
         if description is None:
@@ -82,10 +94,12 @@ class EarlyMedia:
 
     def redirected(self, call: Call, *, now: float) -> None:
         """The INVITE goes to others: its early dialogs are over (RFC 3261 section 8.1.3.4)."""
-        for dialog in call.early.values():
-            if dialog.session not in (call.trunk, call.session):
-                self._media.close_session(call, dialog.session, now=now)
+        kept = call.trunk or call.session
+        if kept is not None:
+            self._media.hear(call, kept, now=now)
+            self._media.keep_only(call, kept, now=now)
         call.early.clear()
+        call.ringing.clear()
 
     # What media says
 
@@ -112,11 +126,13 @@ class EarlyMedia:
         return session == call.session
 
     def failed(self, call: Call, session: SessionId, fault: tuple[int, str], *, now: float) -> tuple[int, str] | None:
-        """A session has come to nothing. Returns `fault` where that ends the call: no other dialog has media."""
+        """A session has come to nothing. Returns `fault` where that ends the call: no other dialog can go on."""
         for dialog in call.early.values():
             if dialog.session == session:
-                dialog.fault = dialog.fault or fault
-        if all(dialog.fault is not None for dialog in call.early.values()):
+                if dialog.fault is not None:
+                    return None  # it was out of it before
+                dialog.fault = fault
+        if not call.ringing and all(dialog.fault is not None for dialog in call.early.values()):
             return fault
         self._listen(call, now)
         return None
@@ -127,13 +143,17 @@ class EarlyMedia:
 
     # Small helpers
 
-    def _open(self, call: Call, branch: str, *, is_offer: bool, allowed: bool, now: float) -> EarlyDialog:
+    def _open(self, call: Call, branch: str, *, is_offer: bool, allowed: bool, now: float) -> EarlyDialog | None:
+        """None where the engine has no room for another."""
         if is_offer:
             session = self._media.open(call, now=now)
         elif call.trunk is not None and not call.trunk_taken and allowed:
             session, call.trunk_taken = call.trunk, True
         else:
-            session = self._media.fork(call, now=now)
+            forked = self._media.fork(call, now=now)
+            if forked is None:
+                return None
+            session = forked
         dialog = call.early[branch] = EarlyDialog(branch, session, is_offer, allowed)
         return dialog
 

@@ -24,7 +24,7 @@ from .call_info import AccountId, CallDirection, CallState, CallUuid
 from .call_media import CallMedia
 from .call_table import CallTable, unless_over
 from .call_transfer import Transfers
-from .early_media import EarlyMedia
+from .early_media import EARLY_DIALOG_TERMINATED, EarlyMedia
 from .media_plane import MediaPlane, SessionId
 from .renegotiation import Renegotiation
 
@@ -131,10 +131,11 @@ class OutgoingCalls:
 
     def progressed(self, call: Call, output: CallProgress, *, now: float) -> None:
         """Somebody's phone has said how it goes."""
-        if call.state is CallState.INITIALIZED:
-            call.state = CallState.RINGING
-            self._table.put(events.CallRemoteRinging(call.account, call.info))
-        self._transfers.ringing(call, output.status, now=now)
+        if output.status != EARLY_DIALOG_TERMINATED:
+            if call.state is CallState.INITIALIZED:
+                call.state = CallState.RINGING
+                self._table.put(events.CallRemoteRinging(call.account, call.info))
+            self._transfers.ringing(call, output.status, now=now)
         self._end_if(call, self.early.progressed(call, output, now=now), now)
 
     def accepted(self, call: Call, output: CallAccepted, *, now: float) -> None:
