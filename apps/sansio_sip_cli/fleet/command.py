@@ -54,17 +54,19 @@ class Phone(Part):
 
 
 class Clock:
-    """Runs a fleet for so many seconds, or until it is interrupted. `is_over`: they have passed."""
+    """Has a fleet end so many seconds after `begin`. `is_over`: they have passed."""
 
     def __init__(self, crew: Crew[Phone], seconds: float | None) -> None:
         self.is_over = False
         self._crew = crew
         self._seconds = seconds
+        self._begun = False
 
-    async def run(self) -> None:
-        if self._seconds is not None:
+    def begin(self) -> None:
+        """All phones are ready. Told again, changes nothing."""
+        if self._seconds is not None and not self._begun:
             asyncio.get_running_loop().call_later(self._seconds, self._end)
-        await self._crew.run()
+        self._begun = True
 
     def _end(self) -> None:
         if not self._crew.interrupted:
@@ -80,7 +82,9 @@ class Clock:
 @click.option("--play", type=Path, metavar="WAV", help="Say this; the file is on every machine.")
 @click.option("--ring", type=SECONDS, default=0.0, show_default=True, metavar="SECONDS", help="Ring before answering.")
 @click.option("--duration", type=SECONDS, metavar="SECONDS", help="Hang up this long after the answer.")
-@click.option("--for", "stay", type=SECONDS, metavar="SECONDS", help="End after so long; default: when interrupted.")
+@click.option(
+    "--for", "stay", type=SECONDS, metavar="SECONDS", help="End so long after all are ready."
+)
 @click.option("--dispatcher", type=Path, metavar="FILE", help="Keep the list of phones for Kamailio's dispatcher.")
 def fleet(
     workers: int | None,
@@ -134,6 +138,8 @@ def fleet(
             (there.discard if state == "lost" else there.add)(phone.number)
             if len(there) == len(phones) or state != "ready":
                 keep_list()
+            if len(there) == len(phones):
+                clock.begin()
             where = {} if phone.address is None else {"address": "{}:{}".format(*phone.address)}
             teller.tell(state, phone, where)
 
@@ -146,7 +152,7 @@ def fleet(
         clock = Clock(crew, stay)
         bar.start()
         try:
-            run_crew(clock.run, crew)
+            run_crew(crew.run, crew)
         except RunFailed as error:
             click.echo(f"sansio-sip: {error}", err=True)
             return INTERRUPTED if crew.interrupted else error.exit_status

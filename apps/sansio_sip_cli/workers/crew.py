@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from .job import Row, Worker, WorkerLost
@@ -11,6 +12,11 @@ __all__ = ["Crew", "Part", "RunFailed"]
 
 # Seconds from the word to start until a run begins: every worker has read it by then.
 LEAD = 0.25
+
+# Stand-ins that may end before they have begun, one after the other, and the seconds between them. Ray starts an actor
+# again at once, and what kills each of them (a machine without memory, a package that is absent there) may pass.
+MOST_STAND_INS = 20
+STAND_IN_PAUSE = 1.0
 
 
 class RunFailed(Exception):
@@ -26,7 +32,7 @@ class Part:
 
     Attributes:
         number: from 0.
-        lost: how often its worker was lost. away: it was lost for good.
+        lost: how often its worker was lost, stand-ins that never began left out. away: it was lost for good.
         begun: what it said when it began.
         last: what it told last, of which no account has been given yet.
     """
@@ -144,15 +150,20 @@ class Crew(Generic[PartT]):
         lost_at = self.seconds
         part.lost += 1
         self._on_worker("lost", part)
-        part.away = self.interrupted or not await part.worker.revive()
-        if not part.away:
-            try:
-                part.begun = await part.worker.begin()
-            except WorkerLost:
-                return await self._replace(part, first)
-            part.away = part.begun["event"] == "failed"
+        part.away = not await self._stand_in(part)
         first = part.write_off(first, lost_at if part.away else self.seconds)
         part.last = {}
         if not part.away:
             self._on_worker("back", part)
         return first
+
+    async def _stand_in(self, part: PartT) -> bool:
+        """Whether one has begun."""
+        for _ in range(MOST_STAND_INS):
+            if self.interrupted or not await part.worker.revive():
+                return False
+            with suppress(WorkerLost):
+                part.begun = await part.worker.begin()
+                return bool(part.begun["event"] != "failed")
+            await asyncio.sleep(STAND_IN_PAUSE)
+        return False
