@@ -82,9 +82,7 @@ class Clock:
 @click.option("--play", type=Path, metavar="WAV", help="Say this; the file is on every machine.")
 @click.option("--ring", type=SECONDS, default=0.0, show_default=True, metavar="SECONDS", help="Ring before answering.")
 @click.option("--duration", type=SECONDS, metavar="SECONDS", help="Hang up this long after the answer.")
-@click.option(
-    "--for", "stay", type=SECONDS, metavar="SECONDS", help="End so long after all are ready."
-)
+@click.option("--for", "stay", type=SECONDS, metavar="SECONDS", help="End so long after all are ready.")
 @click.option("--dispatcher", type=Path, metavar="FILE", help="Keep the list of phones for Kamailio's dispatcher.")
 def fleet(
     workers: int | None,
