@@ -72,6 +72,8 @@ class AccountConfig:
         session_expires: seconds without a refresh after which a session ends (RFC 4028); 0: no such limit.
         min_se: fewer seconds are refused.
         policy: what peers may make us do.
+        outgoing_prefixes: what the user part of whom a 3xx sends us to must begin with, one of these; empty: anything.
+            Whom we call by ourselves is for whoever says so (`invite`).
         limits: of what is alive at one time; those of single messages are for whoever reads them (`limits.Gate`).
         flows: how many there are to be at once, each with its registration (RFC 5626 section 4.2.1); they have the
             reg-ids from 1.
@@ -95,6 +97,7 @@ class AccountConfig:
     session_expires: int = 1800
     min_se: int = MIN_SE
     policy: CallPolicy = field(default_factory=CallPolicy)
+    outgoing_prefixes: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     flows: int = 1
     gruu: Literal["public", "temporary", "none"] = "public"

@@ -81,7 +81,7 @@ class InviteSession:
         self._answers = Answers(timing)
         self._timer = SessionTimer(identity.config.session_expires, identity.config.min_se)
         self._referrals = Referrals(self._wire, identity.config.policy)
-        self._outgoing = OutgoingInvite(context, self._wire, self._answers, self._timer, identity.config.policy)
+        self._outgoing = OutgoingInvite(context, self._wire, self._answers, self._timer)
         self._branch: Branch | None = None  # of the dialog that counts
         self._invitation: Invitation | None = None  # of the peer
         self._farewell = Farewell(self._wire, timing)

@@ -15,7 +15,6 @@ from .branch import Branch, Branches
 from .call_events import CallAccepted, CallProgress, CallRedirected, HeaderRows
 from .dialog import Dialog
 from .message import Response
-from .policy import CallPolicy
 from .redirected_call import RedirectedCall
 from .renegotiation import FirstOffer, Renegotiation
 from .sent_requests import Sent
@@ -35,14 +34,14 @@ class OutgoingInvite:
         branches: the early dialogs.
     """
 
-    def __init__(self, context: Context, wire: Wire, answers: Answers, timer: SessionTimer, policy: CallPolicy) -> None:
+    def __init__(self, context: Context, wire: Wire, answers: Answers, timer: SessionTimer) -> None:
         self.key = 0
         self.branches = Branches()
         self._context = context
         self._wire = wire
         self._answers = answers
         self._timer = timer
-        self._redirection = RedirectedCall(policy)
+        self._redirection = RedirectedCall(wire.identity.config.policy, wire.identity.config.outgoing_prefixes)
         self._offer = b""
         self._waiting: tuple[Sent, Branch] | None = None  # a 2xx, for the answer that goes in its ACK
 

@@ -1,7 +1,8 @@
 """Where a call goes that is redirected (RFC 3261 section 8.1.3.4), with an end to loops.
 
 Contacts of a 3xx are tried one after the other, the most wanted first, those of a later 3xx before those of an earlier;
-none is tried twice, and only `CallPolicy.max_redirects` answers are followed.
+none is tried twice, none is called whom the account may not call, and only `CallPolicy.max_redirects` answers are
+followed.
 """
 
 from sansio_sip.errors import ParseError
@@ -15,10 +16,15 @@ __all__ = ["RedirectedCall"]
 
 
 class RedirectedCall:
-    """The targets of one call that wait to be tried."""
+    """The targets of one call that wait to be tried.
 
-    def __init__(self, policy: CallPolicy) -> None:
+    Args:
+        prefixes: what the user part of each must begin with, one of these; empty: anything.
+    """
+
+    def __init__(self, policy: CallPolicy, prefixes: tuple[str, ...] = ()) -> None:
         self._policy = policy
+        self._prefixes = prefixes
         self._tried: list[SipUri] = []
         self._waiting: list[SipUri] = []
         self._followed = 0
@@ -39,7 +45,7 @@ class RedirectedCall:
             except ParseError:
                 found = ()
             # RFC 3261 section 19.1.5: headers in a URI could change anything in a request of ours, so none is taken.
-            self._waiting[:0] = [uri for uri in found if not uri.headers and self._policy.permits(uri)]
+            self._waiting[:0] = [uri for uri in found if not uri.headers and self._permits(uri)]
         # Section 21.6: a 6xx says "that a server has definitive information about a particular user".
         elif response.status >= 600:
             return None
@@ -49,3 +55,6 @@ class RedirectedCall:
                 self._tried.append(target)
                 return target
         return None
+
+    def _permits(self, uri: SipUri) -> bool:
+        return self._policy.permits(uri) and (not self._prefixes or (uri.user or "").startswith(self._prefixes))

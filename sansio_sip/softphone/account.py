@@ -154,6 +154,7 @@ class Account:
                 realms=options.realms,
                 digest_algorithms=options.digest_algorithms,
                 policy=options.policy,
+                outgoing_prefixes=options.outgoing_prefixes,
                 reliability=options.reliability,
                 session_expires=options.session_expires,
                 retry=options.reregister,

@@ -57,6 +57,23 @@ def test_a_transfer_cannot_have_us_call_whom_we_may_not() -> None:
     assert len(bob.machine.calls()) == 1  # the call that it came in goes on
 
 
+@pytest.mark.parametrize(("prefixes", "called"), [(("bob",), 0), (("bob", "car"), 1), ((), 1)])
+def test_a_redirection_cannot_have_us_call_whom_we_may_not(prefixes: tuple[str, ...], called: int) -> None:
+    """Peer to peer: a server of ours would go there in our place."""
+    scene = Scene(server=False)
+    policy = CallPolicy(redirect=Consent.ALLOW)
+    alice = scene.phone("alice", None, policy=policy, outgoing_prefixes=prefixes)
+    bob, carol = (scene.phone(name, None) for name in ("bob", "carol"))
+    scene.wait(0.1)
+    alice.call(bob.uri)
+    scene.wait(1.0)
+    bob.do(bob.machine.redirect, bob.only_call, carol.uri)
+    scene.wait(1.0)
+    assert len(carol.events(events.IncomingCall)) == called
+    assert len(alice.events(events.CallRedirected)) == called
+    assert len(alice.machine.calls()) == called  # the one that is not followed has ended
+
+
 @pytest.mark.parametrize("calls", [-1, 6001])
 def test_a_bound_must_be_one(calls: int) -> None:
     with pytest.raises(ValueError, match=f"^outgoing_per_minute is {calls}: allowed are 0 to 6000"):
