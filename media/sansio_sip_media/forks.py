@@ -12,6 +12,8 @@ reports of its own. What arrives is given to the session whose peer has sent it:
 
 What belongs to nobody is dropped: no peer may take the place of another one by being first.
 
+Sockets that a fork opens later, in a rebind, are its own, and so are the relays that it asks for from there.
+
 A trunk that is closed before its forks has left (`State.LEFT`): it keeps sockets and relays open for them.
 """
 
