@@ -25,6 +25,7 @@ MEDIA = {profile.value: (profile,) for profile in MediaProfile}
 OPTION_OF = {
     "address": "ACCOUNT",
     "servers": "--server",
+    "flows": "--flows",
     "expires": "--expires",
     "stun_servers": "--stun",
     "turn_servers": "--turn",
@@ -67,7 +68,17 @@ def account_options(command: F) -> F:
             click.option(
                 "--server",
                 metavar="URL",
-                help="wss://, ws://, tls://, tcp:// or udp:// host:port, or sip:HOST; default: that of ACCOUNT.",
+                multiple=True,
+                help="wss://, ws://, tls://, tcp:// or udp:// host:port, or sip:HOST; default: that of ACCOUNT."
+                " May be given more than once: the next is tried where one fails.",
+            ),
+            click.option(
+                "--flows",
+                type=int,
+                default=1,
+                metavar="N",
+                show_default=True,
+                help="Stay connected to so many servers at once (RFC 5626): calls outlast the loss of one.",
             ),
             click.option(
                 "--password",
@@ -138,7 +149,7 @@ def account_options(command: F) -> F:
 def build_account(
     account: str,
     *,
-    server: str | None,
+    server: tuple[str, ...],
     password: str,
     username: str | None,
     no_register: bool,
@@ -149,6 +160,7 @@ def build_account(
     expires: int,
     ca: str | None,
     insecure: bool,
+    flows: int = 1,
     stun: tuple[str, ...] = (),
     turn: str | None = None,
     turn_user: str = "",
@@ -157,11 +169,11 @@ def build_account(
     allow_multiple_incoming: bool = False,
 ) -> AccountOptions:
     """The account that the options describe. Raises click.UsageError, which names option and remedy."""
-    if listen is not None and (server is not None or not no_register):
+    if listen is not None and (server or not no_register):
         raise click.UsageError("--listen is for peer to peer: give --no-register as well, and no --server")
-    if server is None and not no_register:
+    if not server and not no_register:
         scheme = "sips" if account.lower().startswith("sips:") else "sip"
-        server = f"{scheme}:{account.rpartition('@')[2].partition(';')[0]}"
+        server = (f"{scheme}:{account.rpartition('@')[2].partition(';')[0]}",)
     codecs = tuple(name.strip().lower() for name in codec.split(","))
     if unknown := [name for name in codecs if name not in CODECS]:
         raise click.UsageError(f"--codec has {unknown[0]!r}: give one or more of {','.join(CODECS)}")
@@ -175,7 +187,8 @@ def build_account(
             address=account,
             password=Secret(password),
             username=username,
-            servers=() if server is None else (server,),
+            servers=tuple(server),
+            flows=flows,
             bind=local,
             expires=expires,
             profiles=MEDIA[media],

@@ -73,6 +73,25 @@ def test_registering_binds_and_leaves() -> None:
         served.lines.event("onBindingRemoved", address=f"sip:alice@{DOMAIN}", reason="removed")
 
 
+def test_a_server_that_is_away_is_passed_by() -> None:
+    with serving() as served:
+        who, *rest = account("alice", served, scheme="tcp")
+        with sansio_sip("register", who, "--server", f"tcp://127.0.0.1:{free_port()}", *rest) as phone:
+            assert phone.wait() == 0, str(phone)
+
+
+def test_an_account_stays_at_as_many_servers_as_it_has_flows() -> None:
+    with serving() as one, serving() as other:
+        words = [*account("alice", one, scheme="tcp"), "--server", other.urls["tcp"], "--flows", "2", "--for", "20"]
+        with sansio_sip("register", *words) as phone:
+            for served in (one, other):
+                served.lines.event("onBindingAdded", address=f"sip:alice@{DOMAIN}")
+            phone.process.terminate()
+            phone.wait()
+            for served in (one, other):
+                served.lines.event("onBindingRemoved", address=f"sip:alice@{DOMAIN}")
+
+
 def test_a_password_from_the_environment() -> None:
     with serving() as served:
         arguments = [f"sip:alice@{DOMAIN}", "--server", served.urls["tcp"]]

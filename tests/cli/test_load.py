@@ -316,7 +316,7 @@ def test_interrupted_it_tells_what_ran(served: Served, echo: Lines) -> None:
 def test_calls_of_a_worker_that_is_lost_are_written_off(served: Served, echo: Lines) -> None:
     options = {
         "account": f"sip:alice@{DOMAIN}",
-        "server": served.urls["udp"],
+        "server": [served.urls["udp"]],
         "password": "pw-alice",
         "username": None,
         "no_register": False,

@@ -108,7 +108,7 @@ def fleet(
         raise click.UsageError("--echo and --play exclude each other: give one")
     if play is not None and ray is None:
         load(play)
-    direct = options["no_register"] and options["server"] is None
+    direct = options["no_register"] and not options["server"]
     if dispatcher is not None and not direct:
         raise click.UsageError("--dispatcher is for phones called directly: give --no-register, and no --server")
     if direct and options["listen"] is None:

@@ -55,6 +55,8 @@ def preflight(echo: str | None, ring_timeout: float, **options: Any) -> int:
     run = Run.of(options)
     if not run.account.servers:
         raise click.UsageError("preflight looks at the way to a server: give --server, or leave out --no-register")
+    if len(run.account.servers) > 1 or run.account.flows > 1:
+        raise click.UsageError("preflight looks at the way to one server: give --server once, and no --flows")
     warn_unless(tls_verify=run.account.tls_verify)
     recording = Recording(Path(run.trace), full=run.trace_audio) if run.trace is not None else None
     runtime = choose(run.runtime)
