@@ -146,6 +146,11 @@ class Call:
             stir_shaken_state=self.stir_shaken_state,
         )
 
+    @property
+    def is_negotiating(self) -> bool:
+        """Whether a later offer of either end is under way."""
+        return self.offering or self.answering_offer or self.settling
+
     def finish(self, end: CallEnd) -> None:
         """Takes down how the call ended."""
         self.state = end_state(self.state, end)

@@ -214,7 +214,8 @@ class CallControl:
             case ReofferAnswered():
                 self._renegotiation.answered(call, output, now=now)
                 self._drain_media(now)
-                self._renegotiation.settle(call, now=now)
+                if self._renegotiation.settle(call, now=now):
+                    self._relocation.negotiated(call, now=now)
             case ReofferRejected():
                 self._renegotiation.rejected(call, output, now=now)
             case _:
@@ -338,7 +339,10 @@ class CallControl:
                 assert_never(output)
 
     def _on_local_description(self, call: Call, session: SessionId, body: bytes, now: float) -> None:
+        is_answer = call.answering_offer and not call.answer_due
         if session == call.session and self._renegotiation.described(call, body, now=now):
+            if is_answer:
+                self._relocation.negotiated(call, now=now)
             return
         if call.direction is CallDirection.INCOMING:
             self.incoming.described(call, body, now=now)

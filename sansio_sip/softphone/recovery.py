@@ -4,7 +4,8 @@ Theory of operation
 -------------------
     MediaDisconnected (ICE hears nothing, consent or relay lost)
         -> ICE restart on new sockets, re-INVITE -> MediaConnected: done
-        -> no way yet: again after 5, 10, 20, 20 ... s, and never while an offer of either end is under way
+        -> no way yet: again after 5, 10, 20, 20 ... s, and never while an offer of either end is under way, nor within
+           5 s of its answer
         -> not within `AccountOptions.recovery_timeout`: the call is given up, `RTP Timeout`
 
 Both ends notice, often in the same second. The one that was called waits a second longer, so that the offers seldom
@@ -18,7 +19,7 @@ from .call import Call
 from .call_info import CallDirection, CallUuid
 from .call_table import CallTable
 
-__all__ = ["FIRST_WAIT", "MAX_WAIT", "Recovery"]
+__all__ = ["COURTESY", "FIRST_WAIT", "MAX_WAIT", "Recovery"]
 
 FIRST_WAIT = 5.0
 """Seconds from the first restart to the next: checks on a way that works take one or two, through heavy loss too."""
@@ -68,6 +69,11 @@ class Recovery:
         """Media has a way."""
         self._searches.pop(call.uuid, None)
 
+    def negotiated(self, call: Call, *, now: float) -> None:
+        """An offer of either end has its answer. Where it was a restart, the checks need their time."""
+        if (search := self._searches.get(call.uuid)) is not None:
+            search.next_try = max(search.next_try, now + FIRST_WAIT)
+
     def ended(self, call: Call) -> None:
         self._searches.pop(call.uuid, None)
         self._tried.pop(call.uuid, None)
@@ -88,7 +94,7 @@ class Recovery:
         return min((min(search.deadline, search.next_try) for search in self._searches.values()), default=None)
 
     def _try(self, call: Call, search: _Search, now: float) -> None:
-        if call.offering or call.answering_offer or call.settling or not self._restart(call, now):
+        if call.is_negotiating or not self._restart(call, now):
             search.next_try = now + COURTESY
             return
         self._tried[call.uuid] = now

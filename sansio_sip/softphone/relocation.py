@@ -27,7 +27,7 @@ from .call import Call
 from .call_info import AccountId, CallState, CallUuid
 from .call_table import CallTable
 from .media_plane import MediaPlane, MediaProfile, SessionId
-from .recovery import Recovery
+from .recovery import COURTESY, Recovery
 from .renegotiation import Renegotiation
 
 __all__ = ["SIGNALLING_PATIENCE", "Relocation", "media_addresses"]
@@ -69,6 +69,7 @@ class Relocation:
         self._bound: dict[SessionId, tuple[str, ...]] = {}
         self._deadlines: dict[CallUuid, float] = {}
         self._unheard: dict[CallUuid, float] = {}  # calls without signalling, and how long they may be
+        self._postponed: dict[CallUuid, float] = {}  # restarts that wait for an offer under way
         self._interrupted: set[SessionId] = set()  # where ICE has lost the far end
         self._recovery = Recovery(table, self._restart_in_place, self._patience)
         self.present: tuple[str, ...] = ()
@@ -89,6 +90,7 @@ class Relocation:
 
     def closed(self, call: Call) -> None:
         self._deadlines.pop(call.uuid, None)
+        self._postponed.pop(call.uuid, None)
         self._recovery.ended(call)
         if call.uuid in self._unheard:
             self._give_up_hearing(call)
@@ -111,6 +113,10 @@ class Relocation:
         self._recovery.connected(call)
         if not self._is_adrift(session):
             self._deadlines.pop(call.uuid, None)
+
+    def negotiated(self, call: Call, *, now: float) -> None:
+        """A later offer of either end has its answer."""
+        self._recovery.negotiated(call, now=now)
 
     def interfaces_changed(self, addresses: tuple[str, ...], *, now: float) -> None:
         before, self.present = self.present, addresses
@@ -144,6 +150,9 @@ class Relocation:
 
     def handle_timeout(self, *, now: float) -> list[tuple[Call, str]]:
         """Calls to give up, and why."""
+        for uuid in [uuid for uuid, due in self._postponed.items() if due <= now]:
+            del self._postponed[uuid]
+            self._restart_in_place(self._table.get(uuid), now)
         overdue = [(call, "Connection Error") for call in self._overdue(now)]
         gone = {call.uuid for call, _ in overdue}
         return overdue + [
@@ -167,7 +176,8 @@ class Relocation:
             self._account_of(call).hurry(False)
 
     def next_timeout(self) -> float | None:
-        deadline = min((*self._deadlines.values(), *self._unheard.values()), default=None)
+        due = (*self._deadlines.values(), *self._unheard.values(), *self._postponed.values())
+        deadline = min(due, default=None)
         return earlier(deadline, self._recovery.next_timeout())
 
     def _is_unheard(self, account: AccountId) -> bool:
@@ -204,6 +214,10 @@ class Relocation:
 
     def _restart(self, call: Call, now: float) -> None:
         """Tells the far end where we are now. ICE has new sockets besides: the way of media may have died as well."""
+        if call.is_negotiating:
+            # The answer under way is to what was offered; new credentials under it would fit neither.
+            self._postponed[call.uuid] = now + COURTESY
+            return
         bind = self._bound.get(call.session, ()) if call.session is not None else ()
         # Plain RTP knows no restart: a far end that holds on to our first port would lose us.
         if call.session is not None and bind and MediaProfile.WEBRTC in self._account_of(call).options.profiles:

@@ -117,10 +117,12 @@ class Renegotiation:
         call.offered = answer
         call.settling = True  # unless media says that the answer does not suit it
 
-    def settle(self, call: Call, *, now: float) -> None:
-        """To be called when media has been drained: what it has not refused is so now."""
-        if call.settling:
-            self._settled(call, now)
+    def settle(self, call: Call, *, now: float) -> bool:
+        """To be called when media has been drained: what it has not refused is so now. Whether it is."""
+        if not call.settling:
+            return False
+        self._settled(call, now)
+        return True
 
     def rejected(self, call: Call, output: ReofferRejected, *, now: float) -> None:
         """Our offer was refused, or an offer of the peer has overtaken it."""

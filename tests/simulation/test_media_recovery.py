@@ -238,3 +238,31 @@ def test_another_network_in_a_call_that_another_phone_was_heard_in_first(options
     assert scene.is_back()
     assert scene.both_are_heard()
     scene.end()
+
+
+def test_signalling_that_comes_back_while_an_offer_is_under_way_restarts_nothing_beneath_it() -> None:
+    scene = Scene({}, {})
+    world, alice = scene.network.world, scene.alice
+    calls, call = alice.machine._calls, alice.only_call
+
+    def local() -> str | None:
+        statistics = alice.machine.statistics(call)
+        assert statistics is not None
+        return str(statistics.local)
+
+    before, sockets = local(), len(world.hosts["alice"].datagrams)
+    world.cut("bob", "server")
+    alice.do(alice.machine.hold, call)
+    alice.do(calls.account_lost, alice.account)
+    alice.do(calls.account_back, alice.account)
+    scene.network.pass_time(3.0)
+    assert not alice.said(events.CallHeld)
+    assert len(world.hosts["alice"].datagrams) == sockets
+    world.cut("bob", "server", cut=False)
+    scene.network.pass_time(10.0)
+    assert alice.said(events.CallHeld)
+    assert local() != before
+    alice.do(alice.machine.resume, call)
+    scene.network.pass_time(2.0)
+    assert scene.both_are_heard()
+    scene.end()
