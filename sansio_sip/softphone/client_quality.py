@@ -23,6 +23,11 @@ from .softphone import SoftphoneOutput
 __all__ = ["QualityCommands"]
 
 BEGINNINGS = (events.Calling, events.IncomingCall)
+HOLDS = (events.CallHeld, events.RemoteHold)
+RESUMES: dict[type[object], type[object]] = {
+    events.CallResumed: events.CallHeld,
+    events.RemoteResumed: events.RemoteHold,
+}
 ENDS = (events.CallTerminated, events.CallFailed, events.IncomingCallCanceled)
 
 
@@ -36,6 +41,8 @@ class QualityCommands(CallCommands):
         self._watched: CallUuid | None = None
         self._snapshot: MediaStatistics | None = None
         self._arriving = True  # whether packets have come since the sample before
+        self._holds: set[tuple[CallUuid, type[object]]] = set()  # ours by CallHeld, those of far ends by RemoteHold
+        self._was_held = False  # at the sample before
         self._broken: set[CallUuid] = set()  # calls whose media is away
         tracking = self._options.enable_quality_tracking.upper()
         self._tells_metrics = tracking == "LOCALONLY" or (tracking == "ALL" and self._options.enable_tracking)
@@ -69,6 +76,10 @@ class QualityCommands(CallCommands):
                 self._on_media_connected(output.call)
             case events.MediaDisconnected():
                 self._on_media_disconnected(output.call)
+            case events.CallHeld() | events.RemoteHold():
+                self._holds.add((output.call, type(output)))
+            case events.CallResumed() | events.RemoteResumed():
+                self._holds.discard((output.call, RESUMES[type(output)]))
             case events.CallTerminated() | events.CallFailed() | events.IncomingCallCanceled():
                 self._on_end(report, output, unix)
             case _:
@@ -136,6 +147,7 @@ class QualityCommands(CallCommands):
         self._tell(report.summary(info, snapshot, unix), report.call)
         del self._reports[report.call]
         self._broken.discard(report.call)
+        self._holds -= {(report.call, hold) for hold in HOLDS}
         if report.call == self._watched:
             self._watch = self._watched = self._snapshot = None
             self._timers.cancel(Timer.SAMPLE)
@@ -147,6 +159,7 @@ class QualityCommands(CallCommands):
     def _begin_watch(self, call: CallUuid, now: float) -> None:
         self._watched, self._watch = call, QualityWatch(self._options.quality)
         self._snapshot, self._arriving = self._statistics(call) or MediaStatistics(), True
+        self._was_held = False
         self._timers.arm(Timer.SAMPLE, now + self._options.quality.interval)
 
     def _sample(self, now: float) -> None:
@@ -157,7 +170,10 @@ class QualityCommands(CallCommands):
         after = self._snapshot = self._statistics(call)
         if after is None:
             return
-        self._watch_arrivals(call, arriving=after.packets_received > before.packets_received)
+        held, was_held = any((call, hold) in self._holds for hold in HOLDS), self._was_held
+        self._was_held = held
+        if not held and not was_held:  # else nothing need arrive for the whole interval
+            self._watch_arrivals(call, arriving=after.packets_received > before.packets_received)
         sample = sample_between(before, after)
         report = self._reports[call]
         self._tell(report.statistics(sample, after, now + self._context.unix_offset), call)

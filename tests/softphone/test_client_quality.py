@@ -171,6 +171,24 @@ def test_E10_a_far_end_from_whom_nothing_comes_is_told_of_by_our_own_watch() -> 
     assert alice.events(events.RemoteAudioStatus)[0].as_dict()["callInfo"]["callUUID"] == alice.get_call_uuid()
 
 
+@pytest.mark.parametrize("who", [0, 1], ids=["ours", "the far end's"])
+def test_E10_a_hold_is_no_far_end_from_whom_nothing_comes(who: int) -> None:
+    scene = Scene()
+    clients = in_a_call(scene)
+    phone = clients[who].machine._phone
+    (info,) = phone.calls()
+    clients[who].do(phone.hold, info.call_uuid)
+    scene.wait(18.0)
+    clients[who].do(phone.resume, info.call_uuid)
+    scene.wait(12.0)
+    for client in clients:
+        assert client.events(events.RemoteAudioStatus) == []
+    scene.world.cut(clients[0].name, clients[1].name)
+    scene.wait(11.0)
+    for client in clients:
+        assert [event.status for event in client.events(events.RemoteAudioStatus)] == [False]
+
+
 def test_Q8_a_way_that_is_not_found_is_failed() -> None:
     scene = Scene(crypto=True)
     alice, bob = scene.users("alice", "bob", profiles=(MediaProfile.WEBRTC,))
