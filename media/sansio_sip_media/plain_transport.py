@@ -95,7 +95,7 @@ class PlainTransport:
         if not self._flows:
             self._interrupt("the socket was lost")
 
-    def restart(self, *, now: float) -> None:
+    def restart(self, *, moved: bool, now: float) -> None:
         """The next description carries the new address; until the peer answers, the newest socket is used."""
 
     def prepare_answer(self, offer: SessionDescription, *, now: float) -> None:

@@ -86,8 +86,8 @@ class SdesTransport:
     def flow_lost(self, flow: FlowId, *, now: float) -> None:
         self._plain.flow_lost(flow, now=now)
 
-    def restart(self, *, now: float) -> None:
-        self._plain.restart(now=now)
+    def restart(self, *, moved: bool, now: float) -> None:
+        self._plain.restart(moved=moved, now=now)
 
     def prepare_answer(self, offer: SessionDescription, *, now: float) -> None:
         """An answer depends on nothing here that the negotiation does not see itself."""

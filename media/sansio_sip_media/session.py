@@ -218,10 +218,11 @@ class MediaSession:
         """Opens sockets on other addresses. The old ones stay until the peer has answered on a new one."""
         self._refuse_when_over("take other addresses")
         self._give_up(self._sockets.abandon(), now)
+        moved = not {address.host for address in self._sockets.current} <= set(bind)
         self.state = State.OPENING
         self._put(self._sockets.bind(bind))
         if self._transport is not None:
-            self._transport.restart(now=now)
+            self._transport.restart(moved=moved, now=now)
             self._drain_transport(now)
 
     def close(self, *, now: float) -> None:

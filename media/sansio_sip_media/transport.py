@@ -109,8 +109,9 @@ class MediaTransport(Protocol):
 
     def flow_lost(self, flow: FlowId, *, now: float) -> None: ...
 
-    def restart(self, *, now: float) -> None:
-        """Our addresses have changed: the next offer or answer says so."""
+    def restart(self, *, moved: bool, now: float) -> None:
+        """There are other sockets: the next offer or answer says so. `moved`: the addresses of those from before are
+        gone."""
 
     def prepare_answer(self, offer: SessionDescription, *, now: float) -> None:
         """An offer is about to be answered: take from it what changes our side of the answer."""

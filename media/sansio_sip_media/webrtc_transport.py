@@ -178,8 +178,8 @@ class WebRtcTransport:
         self._ways.receive_stream(flow, data, now=now)
         self._drain_ice(now)
 
-    def restart(self, *, now: float) -> None:
-        self._ways.restart(now=now)
+    def restart(self, *, moved: bool, now: float) -> None:
+        self._ways.restart(moved=moved, now=now)
         self._drain_ice(now)
 
     def prepare_answer(self, offer: SessionDescription, *, now: float) -> None:

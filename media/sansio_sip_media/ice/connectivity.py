@@ -185,14 +185,19 @@ class Connectivity:
         self._gatherer.add_flow(flow, local, now=now)
         self.drain(now=now)
 
-    def restart(self, *, now: float) -> None:
-        """Restarts ICE with the sockets and relays that come from now on; those of now go on until there is a pair."""
+    def restart(self, *, moved: bool, now: float) -> None:
+        """Restarts ICE with the sockets and relays that come from now on; those of now go on until there is a pair.
+
+        Unless we have `moved`, a way that works is offered again beside them.
+        """
         if self._is_borrowing:
             self._is_borrowing = False
             self._waiting = self._all_servers()
             self._has_servers = bool(self._waiting)
-        self._retired.update(self._gatherer.flows)
-        self.agent.retire_candidates()
+        # A browser goes on with a way that works at once, and may take long to try another.
+        if moved or self.agent.state not in (IceState.CONNECTED, IceState.COMPLETED):
+            self._retired.update(self._gatherer.flows)
+            self.agent.retire_candidates()
         self.agent.restart(now=now)
         self.drain(now=now)
 
