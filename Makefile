@@ -35,7 +35,7 @@ demo: $(BIN)/.base ## set up, then place a real call on the embedded server (DEM
 
 test: $(BIN)/.test ## set up, then run the tests (ARGS=options of pytest)
 	$(BIN)/python -m pytest -m 'not interop and not soak and not realtime' -n auto $(ARGS)
-	$(BIN)/python -m pytest -m 'realtime and not interop and not soak' $(AGAIN) $(ARGS)
+	$(BIN)/python -m pytest -m 'realtime and not interop and not soak' -n 2 $(AGAIN) $(ARGS)
 
 coverage: $(BIN)/.test ## the same, saying which branches were not taken; it takes more than twice as long
 	$(BIN)/python -m pytest -m 'not interop and not soak and not realtime' -n auto --cov --cov-report= $(ARGS)

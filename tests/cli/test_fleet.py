@@ -248,6 +248,7 @@ def ended(target: Lines) -> int:
     return sum(row.get("event") == "onCallTerminated" for row in target.rows)
 
 
+@pytest.mark.soak
 @pytest.mark.interop
 @pytest.mark.realtime
 @pytest.mark.timeout(400)
@@ -284,6 +285,7 @@ def test_a_worker_that_is_killed_on_ray_is_stood_in_for_and_the_report_adds_up(c
     assert report["lost_workers"] == 1
 
 
+@pytest.mark.soak
 @pytest.mark.interop
 @pytest.mark.realtime
 @pytest.mark.timeout(400)

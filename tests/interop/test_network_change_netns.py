@@ -51,7 +51,7 @@ def test_media_is_back_within_five_seconds(runtime: str) -> None:
         assert bob.wait() == 0, str(bob)
 
 
-@pytest.mark.parametrize("runtime", ["asyncio", "trio"])
+@pytest.mark.parametrize("runtime", ["asyncio", pytest.param("trio", marks=pytest.mark.soak)])
 def test_a_call_outlives_an_interface_that_is_down_for_a_while(runtime: str) -> None:
     """The address stays, so nothing says that anything has changed: silence alone does."""
     with in_a_call(runtime, "--duration", "60") as (here, alice, bob):
