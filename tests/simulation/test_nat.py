@@ -27,7 +27,7 @@ APART = {(NatKind.PORT_RESTRICTED, NatKind.SYMMETRIC), (NatKind.SYMMETRIC, NatKi
 INSIDE, OUTSIDE, OTHER = Address("192.168.1.2", 4000), Address("203.0.113.5", 5000), Address("203.0.113.5", 5001)
 
 
-def connects(kinds: tuple[NatKind, NatKind], **options: object) -> tuple[bool, RelayHost]:
+def connects(kinds: tuple[NatKind, NatKind], **options: Any) -> tuple[bool, RelayHost]:
     network = Network(3)
     relay = RelayHost(RELAY)
     network.world.add("relay", relay, RELAY, tls=TlsPeer((RELAY,), verified=True))
