@@ -81,22 +81,7 @@ from .call_info import AccountId
 from .log_book import redacted
 from .options import AccountOptions
 
-__all__ = [
-    "Account",
-    "AccountOutput",
-    "AccountState",
-    "Back",
-    "CallSaid",
-    "Down",
-    "LoggedIn",
-    "LoggedOut",
-    "LoginRefused",
-    "Noted",
-    "OutsideSaid",
-    "Strayed",
-    "Traced",
-    "Up",
-]
+__all__ = ["Account", "AccountState"]
 
 
 # RFC 3263 section 4.3: a 503, or no response at all, is a failure of the server; its next address has its turn.

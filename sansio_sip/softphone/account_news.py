@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import TypeAlias, assert_never
 
 from . import events, outside
-from .account import Account, Down, LoggedIn, LoggedOut, LoginRefused, Noted, OutsideSaid, Traced, Up
+from .account import Account
+from .account_outputs import Down, LoggedIn, LoggedOut, LoginRefused, Noted, OutsideSaid, Traced, Up
 from .events import Event
 from .log_book import ALL, INFO, WARNING
 

@@ -54,7 +54,7 @@ from .call_ends import CallEnds
 from .call_info import AccountId, CallDirection, CallInfo, CallUuid
 from .call_keys import InfoKeys, KeyWay
 from .call_media import CallMedia
-from .call_table import AccountTouched, CallControlOutput, CallTable
+from .call_table import CallControlOutput, CallTable
 from .call_transfer import Transfers
 from .incoming_calls import IncomingCalls
 from .log_book import WARNING
@@ -64,7 +64,7 @@ from .outgoing_calls import OutgoingCalls
 from .relocation import Relocation
 from .renegotiation import Renegotiation
 
-__all__ = ["AccountTouched", "CallControl", "CallControlOutput"]
+__all__ = ["CallControl"]
 
 
 class CallControl:

@@ -34,9 +34,8 @@ from sansio_sip.timers import Deadlines, TimerSet
 from sansio_sip.trace import RecordedOutbox, recorded
 
 from . import account_news, events, outside
-from .account import (
-    Account,
-    AccountState,
+from .account import Account, AccountState
+from .account_outputs import (
     Back,
     CallSaid,
     Down,
@@ -50,8 +49,9 @@ from .account import (
     Up,
 )
 from .call_commands import CallCommands
-from .call_control import AccountTouched, CallControl
+from .call_control import CallControl
 from .call_info import AccountId
+from .call_table import AccountTouched
 from .events import Event
 from .media_plane import MediaPlane
 from .options import AccountOptions, SoftphoneOptions

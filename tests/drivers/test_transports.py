@@ -15,7 +15,7 @@ from sansio_sip.context import Context, Entropy, Secret
 from sansio_sip.server import BindingAdded, Server, ServerListening, ServerOptions
 from sansio_sip.sip.call_events import CallConfirmed, CallEnded, IncomingCall
 from sansio_sip.sip.uri import SipUri
-from sansio_sip.softphone.account import LoggedIn, LoggedOut
+from sansio_sip.softphone.account_outputs import LoggedIn, LoggedOut
 from sansio_sip.softphone.options import AccountOptions
 
 pytestmark = pytest.mark.parametrize("runtime", RUNTIMES, ids=lambda runtime: runtime.name)

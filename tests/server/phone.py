@@ -7,7 +7,8 @@ from sansio_sip.effects import Address, FlowId, Record, TlsPeer
 from sansio_sip.machine import Outbox
 from sansio_sip.sip.call_events import CallAccepted, CallConfirmed, CallEnded, CallEvent, CallId, IncomingCall
 from sansio_sip.sip.uri import SipUri
-from sansio_sip.softphone.account import Account, AccountOutput, CallSaid
+from sansio_sip.softphone.account import Account
+from sansio_sip.softphone.account_outputs import AccountOutput, CallSaid
 from sansio_sip.softphone.call_info import AccountId
 from sansio_sip.softphone.options import AccountOptions
 

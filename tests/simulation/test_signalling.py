@@ -16,7 +16,7 @@ from sansio_sip.simulation import World
 from sansio_sip.simulation.link import Link
 from sansio_sip.sip.call_events import CallEnded
 from sansio_sip.sip.uri import SipUri
-from sansio_sip.softphone.account import LoggedIn
+from sansio_sip.softphone.account_outputs import LoggedIn
 from sansio_sip.softphone.options import AccountOptions
 
 HOSTS = {"alice": "10.0.0.1", "bob": "10.0.0.2", "pbx": "10.0.0.9"}

@@ -24,18 +24,8 @@ from sansio_sip.sip.call_events import CallConfirmed, CallEnded, IncomingCall
 from sansio_sip.sip.message import Message, Request, Response
 from sansio_sip.sip.parser import parse_message
 from sansio_sip.sip.uri import SipUri
-from sansio_sip.softphone.account import (
-    Account,
-    AccountState,
-    Back,
-    CallSaid,
-    Down,
-    LoggedIn,
-    LoggedOut,
-    LoginRefused,
-    Strayed,
-    Up,
-)
+from sansio_sip.softphone.account import Account, AccountState
+from sansio_sip.softphone.account_outputs import Back, CallSaid, Down, LoggedIn, LoggedOut, LoginRefused, Strayed, Up
 from sansio_sip.softphone.call_info import AccountId
 from sansio_sip.softphone.options import AccountOptions
 

@@ -12,8 +12,9 @@ from sansio_sip.sip.limits import Limits
 from sansio_sip.sip.message import Request, Response
 from sansio_sip.sip.parser import parse_message
 from sansio_sip.sip.uri import SipUri
-from sansio_sip.softphone.account import Account, LoginRefused
+from sansio_sip.softphone.account import Account
 from sansio_sip.softphone.account_news import events_of
+from sansio_sip.softphone.account_outputs import LoginRefused
 from sansio_sip.softphone.call_info import AccountId
 from sansio_sip.softphone.events import LoginFailed
 from sansio_sip.softphone.options import AccountOptions

@@ -20,7 +20,8 @@ from sansio_sip.effects import (
 )
 from sansio_sip.sip.message import Request
 from sansio_sip.sip.parser import parse_message
-from sansio_sip.softphone.account import Account, AccountState, Down, LoggedIn, LoginRefused, Up
+from sansio_sip.softphone.account import Account, AccountState
+from sansio_sip.softphone.account_outputs import Down, LoggedIn, LoginRefused, Up
 from sansio_sip.softphone.call_info import AccountId
 from sansio_sip.softphone.options import AccountOptions
 
