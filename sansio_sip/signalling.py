@@ -49,6 +49,9 @@ KEPT_FOR = 300.0
 MAX_WAITING = 16
 """Messages that wait for one name; more are dropped, and counted as `unsent`."""
 
+MAX_PORTS = 4
+"""Ports tried after the first, where any will do, until one is free for datagrams and for streams."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
@@ -106,6 +109,9 @@ class Signalling:
         self._outbox: Outbox[SignallingOutput] = Outbox()
         self._hop: Hop | None = None
         self._listener: FlowId | None = None
+        self._opened: ConnectionOpened | None = None  # not said yet: whether its port is free for streams, is not known
+        self._ports_tried = 0
+        self._any_port = bind.port == 0
         self._names: dict[_Place, _Name] = {}
         self._queries: dict[int, tuple[_Place | None, int]] = {}  # whose question, and its number there
         self._query = 0
@@ -116,8 +122,9 @@ class Signalling:
 
     @property
     def is_connecting(self) -> bool:
-        """Whether the flow is being opened: resolved, connected, upgraded. A pause between two rounds is none of it."""
-        return self._connection.is_connecting
+        """Whether the flow is being opened: resolved, connected, upgraded, listened beside. A pause between two rounds
+        is none of it."""
+        return self._opened is not None or self._connection.is_connecting
 
     # Commands
 
@@ -180,6 +187,8 @@ class Signalling:
     ) -> None:
         if self._side.owns(flow):
             self._side.flow_opened(flow, local, remote, now=now)
+        elif flow == self._listener:
+            self._say_opened()
         else:
             self._connection.flow_opened(flow, local, remote, peer, now=now)
         self._drain(now)
@@ -191,7 +200,7 @@ class Signalling:
 
     def flow_lost(self, flow: FlowId, reason: str, *, now: float) -> None:
         if flow == self._listener:
-            self._listener = None  # somebody else has the port; datagrams do without
+            self._on_listener_lost(now)
         elif self._side.owns(flow):
             self._side.flow_lost(flow, now=now)
         else:
@@ -231,8 +240,14 @@ class Signalling:
             match output:
                 case ConnectionOpened():
                     self._on_opened(output.hop)
+                    if self._listener is not None:
+                        self._opened = output
+                        continue
                 case ConnectionLost():
                     self._on_lost()
+                    if self._opened is not None:
+                        self._opened = None  # nor does anybody hear that it is lost
+                        continue
                 case Resolve():
                     self._ask(output, None)
                     continue
@@ -256,6 +271,21 @@ class Signalling:
         if self._listens and hop.local is not None and hop.flow is not None:
             self._listener = FlowId(f"{hop.flow}.listen")
             self._outbox.put(Listen(self._listener, hop.local))
+
+    def _say_opened(self) -> None:
+        if self._opened is not None:
+            self._outbox.put(self._opened)
+            self._opened, self._ports_tried = None, 0
+
+    def _on_listener_lost(self, now: float) -> None:
+        """Somebody else has the port. RFC 3261 section 18.1.1 wants both, so where any port will do it is another one;
+        otherwise datagrams do without."""
+        self._listener = None
+        if self._opened is None or not self._any_port or self._ports_tried >= MAX_PORTS:
+            self._say_opened()
+        else:
+            self._ports_tried += 1
+            self._connection.reopen("its port is taken for streams", now=now)
 
     def _on_lost(self) -> None:
         self._hop = None

@@ -94,7 +94,7 @@ class Row:
 async def play(row: Row, transport: str, folder: Path) -> str:
     """Plays a row; what went wrong, empty where nothing did."""
     _prepare(folder, row)
-    sipp = free_port(socket.SOCK_DGRAM)
+    sipp = free_port(socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM)
     options = {"profiles": (MediaProfile.RTP,), "codecs": ("pcmu",), "bind": Address(HOST, 0), **row.options}
     if not row.calls:
         options["servers"] = (f"{transport}://{HOST}:{sipp}",)
@@ -141,7 +141,7 @@ async def play(row: Row, transport: str, folder: Path) -> str:
 
 
 def _prepare(folder: Path, row: Row) -> None:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "row.xml").write_text(scenario(row.steps), encoding="latin-1")
 
 

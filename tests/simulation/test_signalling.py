@@ -9,9 +9,20 @@ from server.phone import Phone
 
 from sansio_sip.connection_outputs import ConnectionOpened
 from sansio_sip.context import Context, Entropy, Secret
-from sansio_sip.effects import Address, NaptrRecord, OpenDatagram, OpenStream, Resolve, SendDatagram, SrvRecord
+from sansio_sip.effects import (
+    Address,
+    CloseFlow,
+    FlowId,
+    Listen,
+    NaptrRecord,
+    OpenDatagram,
+    OpenStream,
+    Resolve,
+    SendDatagram,
+    SrvRecord,
+)
 from sansio_sip.server import Server, ServerOptions
-from sansio_sip.signalling import MAX_NAMES, MAX_WAITING, Signalling, Unreachable
+from sansio_sip.signalling import MAX_NAMES, MAX_PORTS, MAX_WAITING, Signalling, Unreachable
 from sansio_sip.simulation import World
 from sansio_sip.simulation.link import Link
 from sansio_sip.sip.call_events import CallEnded
@@ -209,6 +220,8 @@ def test_too_many_names_are_told_to_those_that_wait_for_them() -> None:
     signalling.connect(now=0.0)
     (opened,) = (each for each in signalling.outputs() if isinstance(each, OpenDatagram))
     signalling.flow_opened(opened.flow, Address(HOSTS["alice"], 5060), now=0.0)
+    (listen,) = (each for each in signalling.outputs() if isinstance(each, Listen))
+    signalling.flow_opened(listen.listener, listen.bind, now=0.0)
     (hop,) = (each.hop for each in signalling.outputs() if isinstance(each, ConnectionOpened))
 
     def send(number: int, data: bytes) -> list[Any]:
@@ -234,3 +247,58 @@ def test_too_many_names_are_told_to_those_that_wait_for_them() -> None:
     for number in range(MAX_WAITING + 3):
         send(2, b"%d" % number)
     assert signalling.counters.unsent == 2 + 4
+
+
+def drained(signalling: Signalling) -> list[Any]:
+    return list(signalling.outputs())
+
+
+def listening(port: int) -> tuple[Signalling, list[Any]]:
+    """A phone without a server whose socket for datagrams has just been bound, and what it wants next."""
+    signalling = Signalling(context(1), "s", (), bind=Address("10.0.0.1", port), pause=(1.0, 30.0))
+    signalling.connect(now=0.0)
+    (datagrams,) = drained(signalling)
+    assert isinstance(datagrams, OpenDatagram)
+    signalling.flow_opened(datagrams.flow, Address("10.0.0.1", port or 40_000), now=0.0)
+    return signalling, drained(signalling)
+
+
+def test_nobody_hears_of_an_open_flow_before_its_port_listens_too() -> None:
+    signalling, (listen,) = listening(0)
+    assert listen == Listen(listen.listener, Address("10.0.0.1", 40_000))
+    assert signalling.is_connecting
+    signalling.flow_opened(listen.listener, listen.bind, now=0.0)
+    (opened,) = drained(signalling)
+    assert isinstance(opened, ConnectionOpened)
+    assert not signalling.is_connecting
+
+
+def test_a_port_that_is_taken_for_streams_is_exchanged_for_another_where_any_will_do() -> None:
+    signalling, outputs = listening(0)
+    for attempt in range(MAX_PORTS):
+        (listen,) = outputs
+        signalling.flow_lost(listen.listener, "Address already in use", now=0.0)
+        closed, datagrams = drained(signalling)
+        assert (closed, datagrams.bind.port) == (CloseFlow(FlowId(f"s.{attempt + 1}")), 0)
+        signalling.flow_opened(datagrams.flow, Address("10.0.0.1", 40_001 + attempt), now=0.0)
+        outputs = drained(signalling)
+    (listen,) = outputs
+    signalling.flow_lost(listen.listener, "Address already in use", now=0.0)
+    (opened,) = drained(signalling)
+    assert opened.hop.local == Address("10.0.0.1", 40_000 + MAX_PORTS)
+
+
+def test_a_port_that_was_asked_for_is_kept_though_it_is_taken_for_streams() -> None:
+    signalling, (listen,) = listening(5060)
+    signalling.flow_lost(listen.listener, "Address already in use", now=0.0)
+    (opened,) = drained(signalling)
+    assert opened.hop.local == Address("10.0.0.1", 5060)
+
+
+def test_a_flow_that_was_not_said_to_be_open_is_not_said_to_be_lost() -> None:
+    signalling, (listen,) = listening(0)
+    signalling.close(now=0.0)
+    assert {type(output) for output in drained(signalling)} == {CloseFlow}
+    signalling.flow_opened(listen.listener, listen.bind, now=0.0)
+    assert not drained(signalling)
+    assert not signalling.is_connecting

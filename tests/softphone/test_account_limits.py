@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sansio_sip.context import Context, Entropy, Secret
-from sansio_sip.effects import Address, FlowId, OpenDatagram, SendDatagram
+from sansio_sip.effects import Address, FlowId, Listen, OpenDatagram, SendDatagram
 from sansio_sip.errors import LocalProtocolError
 from sansio_sip.sip.limits import Limits
 from sansio_sip.sip.message import Request, Response
@@ -30,6 +30,8 @@ def up(**options: Any) -> tuple[Account, FlowId]:
     account.connect(now=0.0)
     (opening,) = [output for output in account.outputs() if isinstance(output, OpenDatagram)]
     account.flow_opened(opening.flow, Address("192.0.2.1", 5060), None, None, now=0.0)
+    for listen in [output for output in account.outputs() if isinstance(output, Listen)]:
+        account.flow_opened(listen.listener, listen.bind, None, None, now=0.0)
     list(account.outputs())
     return account, opening.flow
 
